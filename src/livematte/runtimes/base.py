@@ -1,0 +1,68 @@
+"""What every inference runtime owes: an engine that holds weights, bindings that hold buffers and state."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+Tensor = npt.NDArray[np.float32] | npt.NDArray[np.float16]
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """One input or output of a network, as its graph declares it."""
+
+    name: str
+    dtype: str
+    """NumPy's name: `float32`, `float16`."""
+    shape: tuple[int | str, ...]
+    """Fixed sides as numbers, free ones by the graph's own names for them (`height`) or `?`."""
+
+
+class DeviceStream(Protocol):
+    """An ordered queue of work on a device; its `handle` is the driver's pointer."""
+
+    handle: int
+
+
+class Binding(Protocol):
+    """Buffers for one clip on one engine, with the recurrent state, for fixed shapes.
+
+    Used by one thread at a time. State lives in two sets that change places after each run: one is read, the
+    other written. What `run` returns are views of buffers that the next `run` overwrites: copy what must stay.
+    """
+
+    def run(self, feeds: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """One step on host memory. Feeds are checked: ValueError names tensor, got and expected shape and dtype."""
+
+    def enqueue(self, stream: DeviceStream) -> None:
+        """One step on device buffers, in order on `stream`. Host runtimes run it at once, on their own buffers."""
+
+    def reset(self) -> None:
+        """Forget the past: recurrent state back to its start."""
+
+    def close(self) -> None:
+        """Give the buffers back. Called once."""
+
+
+class Engine(Protocol):
+    """A loaded network: weights that threads and clips share."""
+
+    name: str
+    """The runtime's registry name: `onnxruntime`, `null`."""
+    device: str
+    """What it really runs on: `cpu`, `cuda:0`."""
+    precision: str
+    """What the graph really computes in: `fp32`, `fp16`, `int8`, `mixed`."""
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+    def bind(self, shapes: Mapping[str, tuple[int, ...]]) -> Binding:
+        """Buffers for these input shapes (every input, recurrent ones included)."""
+
+    def close(self) -> None:
+        """Give the weights back. Called once, after every binding is closed."""

@@ -1,0 +1,1 @@
+"""Where matted frames go: video files, image sequences, pipes, nowhere."""

@@ -1,0 +1,31 @@
+"""What every source of pictures owes the pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from livematte.frames import AudioPacket, Frame, StreamInfo
+
+
+class Source(Protocol):
+    """Pictures in order, each with its own time, and the audio packets between them.
+
+    Iterated once, by one thread. `info` is complete before the first frame. An exception out of the iterator is
+    a `LivematteError`: `SourceError` where nothing can be read, `EndedEarly` where the source broke off. Damage in
+    the middle is skipped and counted in `damaged`. A generator's exhaustion is the end of the source.
+    """
+
+    name: str
+    is_live: bool
+    """True for cameras and streams that do not wait: the pipeline then drops the oldest frame, else it waits."""
+    info: StreamInfo
+    decoder: str
+    """For the status line: `h264 (software)`, `png`."""
+    damaged: int
+    """Frames skipped because they could not be decoded, so far."""
+
+    def __iter__(self) -> Iterator[Frame | AudioPacket]: ...
+
+    def close(self) -> None:
+        """Give back files, devices and threads. Called exactly once, from any thread, also during iteration."""
