@@ -30,6 +30,7 @@ class InputSettings(_Section):
     end: str | None = Field(None, description="Stop before this moment of the input: seconds or [hh:]mm:ss[.fraction].")
     size: str | None = Field(None, description="Output size: WIDTHxHEIGHT, or one side with the other as -1 (1280x-1).")
     keep_location: bool = Field(False, description="Keep GPS positions from the input's metadata.")
+    rate: str | None = Field(None, description="Frame rate of an image sequence (24, 23.976, 30000/1001); default: 24.")
 
 
 class ModelSettings(_Section):
@@ -86,7 +87,7 @@ class OutputSettings(_Section):
     foreground_only: bool = Field(False, description="Write the cleaned colours alone, opaque.")
     background: str | None = Field(
         None,
-        description="Put this behind the person: a colour (green, #78ff9b, 120,255,155), an image, a video, blur or blur=PX.",
+        description="Put this behind the person: a colour, an image, a video, blur or blur=PX.",
     )
     constant_rate: str | None = Field(
         None,

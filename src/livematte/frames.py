@@ -142,7 +142,7 @@ class AudioPacket:
 
     track: int
     """Index into `StreamInfo.audio`."""
-    packet: av.Packet
+    packet: av.Packet[Any]
     """Shared by all sinks and never changed: a sink that muxes it makes its own copy."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from typing import Any, cast
 
 import av
 import numpy as np
@@ -69,8 +70,9 @@ def plane_arrays(picture: av.VideoFrame) -> list[PlaneArray]:
     views: list[PlaneArray] = []
     for plane in picture.planes:
         pitch = plane.line_size // np.dtype(dtype).itemsize
-        rows = np.frombuffer(plane, dtype, count=pitch * plane.height).reshape(plane.height, pitch)
-        views.append(rows[:, : plane.width])
+        memory = memoryview(cast(Any, plane))
+        rows = np.frombuffer(memory, dtype, count=pitch * plane.height).reshape(plane.height, pitch)
+        views.append(cast(PlaneArray, rows[:, : plane.width]))
     return views
 
 
@@ -102,4 +104,4 @@ def _rescale_table(source_peak: int, target_peak: int) -> PlaneArray:
     """Table that maps 0..source_peak onto 0..target_peak, rounded half up."""
     values = np.arange(source_peak + 1, dtype=np.uint64)
     table = (values * (2 * target_peak) + source_peak) // (2 * source_peak)
-    return table.astype(np.uint8 if target_peak <= 255 else np.uint16)
+    return table.astype(np.uint8) if target_peak <= 255 else table.astype(np.uint16)

@@ -11,8 +11,9 @@ from livematte.frames import Frame, MattedFrame
 class Matting(Protocol):
     """Turns frames into matted frames, in order, each with its own matte. Used by one thread."""
 
-    delay_frames: int
-    """How many frames it holds back before the first comes out (OFD: 1)."""
+    @property
+    def delay_frames(self) -> int:
+        """How many frames it holds back before the first comes out (OFD: 1)."""
 
     def push(self, frames: Sequence[Frame]) -> list[MattedFrame]:
         """Take frames; give back those whose mattes are now final, oldest first (maybe none)."""

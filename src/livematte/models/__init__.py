@@ -1,1 +1,1 @@
-"""What a network is: manifests, weights, and sessions that run one on an engine."""
+"""Networks as data: manifests (what a network is), weights (where its file is), sessions (a network at work)."""

@@ -36,8 +36,15 @@ class Binding(Protocol):
     other written. What `run` returns are views of buffers that the next `run` overwrites: copy what must stay.
     """
 
+    def buffer(self, name: str) -> Tensor:
+        """The host buffer of an input that is no state: write into it, and leave the tensor out of `run`'s feeds."""
+
     def run(self, feeds: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """One step on host memory. Feeds are checked: ValueError names tensor, got and expected shape and dtype."""
+        """One step on host memory. Feeds are checked: ValueError names tensor, got and expected shape and dtype.
+
+        Every input that is no state must be fed, once at least; after that, or after `buffer`, what is not fed
+        keeps its value. States are the binding's own and cannot be fed.
+        """
 
     def enqueue(self, stream: DeviceStream) -> None:
         """One step on device buffers, in order on `stream`. Host runtimes run it at once, on their own buffers."""
@@ -52,14 +59,23 @@ class Binding(Protocol):
 class Engine(Protocol):
     """A loaded network: weights that threads and clips share."""
 
-    name: str
-    """The runtime's registry name: `onnxruntime`, `null`."""
-    device: str
-    """What it really runs on: `cpu`, `cuda:0`."""
-    precision: str
-    """What the graph really computes in: `fp32`, `fp16`, `int8`, `mixed`."""
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
+    @property
+    def name(self) -> str:
+        """The runtime's registry name: `onnxruntime`, `null`."""
+
+    @property
+    def device(self) -> str:
+        """What it really runs on: `cpu`, `cuda:0`."""
+
+    @property
+    def precision(self) -> str:
+        """What the graph really computes in: `fp32`, `fp16`, `int8`, `mixed`."""
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]: ...
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]: ...
 
     def bind(self, shapes: Mapping[str, tuple[int, ...]]) -> Binding:
         """Buffers for these input shapes (every input, recurrent ones included)."""

@@ -17,17 +17,32 @@ class Sink(Protocol):
     nothing after. Every exception is a `LivematteError` (`SinkError` for what the file system says).
     """
 
-    name: str
-    """For messages and statistics: the file's name, `null`, `stdout`."""
-    wants: Wants
-    wants_audio: bool
-    """False: audio packets are not handed over."""
-    alpha_bits: int
-    """Bits of alpha that the sink can carry; where one sink of a run carries more than 8, the run's alpha is uint16."""
-    drops: bool
-    """True: when it is behind, its oldest frame is dropped and counted. False: the pipeline waits for it."""
-    encoder: str
-    """For the status line: `ProRes 4444 (prores_ks)`, `VP9 (libvpx-vp9)`."""
+    @property
+    def name(self) -> str:
+        """The target as it was given: for messages, statistics and the summary (`clip.mov`, `null`, `-`)."""
+
+    @property
+    def wants(self) -> Wants: ...
+
+    @property
+    def wants_audio(self) -> bool:
+        """False: audio packets are not handed over."""
+
+    @property
+    def alpha_bits(self) -> int:
+        """Bits of alpha that the sink carries; where one sink of a run carries more than 8, its alpha is uint16."""
+
+    @property
+    def drops(self) -> bool:
+        """True: when it is behind, its oldest frame is dropped and counted. False: the pipeline waits for it."""
+
+    @property
+    def encoder(self) -> str:
+        """For the status line: `ProRes 4444 (prores_ks)`, `VP9 (libvpx-vp9)`."""
+
+    @property
+    def bytes_written(self) -> int:
+        """Bytes that have reached the output so far; 0 for sinks that write nothing."""
 
     def open(self, info: StreamInfo) -> None:
         """Get ready for pictures such as `info` describes. Writes under a `.part` name where it writes a file."""

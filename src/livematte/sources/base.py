@@ -16,14 +16,23 @@ class Source(Protocol):
     the middle is skipped and counted in `damaged`. A generator's exhaustion is the end of the source.
     """
 
-    name: str
-    is_live: bool
-    """True for cameras and streams that do not wait: the pipeline then drops the oldest frame, else it waits."""
-    info: StreamInfo
-    decoder: str
-    """For the status line: `h264 (software)`, `png`."""
-    damaged: int
-    """Frames skipped because they could not be decoded, so far."""
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def is_live(self) -> bool:
+        """True for cameras and streams that do not wait: the pipeline then drops the oldest frame, else it waits."""
+
+    @property
+    def info(self) -> StreamInfo: ...
+
+    @property
+    def decoder(self) -> str:
+        """For the status line: `h264 (software)`, `png`."""
+
+    @property
+    def damaged(self) -> int:
+        """Frames skipped because they could not be decoded, so far."""
 
     def __iter__(self) -> Iterator[Frame | AudioPacket]: ...
 

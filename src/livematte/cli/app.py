@@ -1,0 +1,102 @@
+"""The table of commands, and what an error becomes: one paragraph and an exit code, never a traceback."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError, Group, Parameter
+
+from livematte import __version__
+from livematte.cli.console import Console, safe_streams
+from livematte.errors import Interrupted, LivematteError
+
+_INTRO = """Removes the background behind people, in clips and photos. Nothing leaves your machine.
+
+`livematte demo` shows what it does. `livematte convert clip.mp4` makes a transparent clip of yours.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 input unreadable, 4 model missing or broken, 5 the accelerator or
+runtime asked for is not available, 130 interrupted.
+"""
+
+
+def build() -> App:
+    """The application. The commands' modules are imported when one runs, so `--help` is quick."""
+    app = App(
+        name="livematte",
+        help=_INTRO,
+        version=f"livematte {__version__}",
+        help_format="markdown",
+        default_parameter=Parameter(negative_iterable=(), negative_bool=(), show_default=_worth_showing),
+        version_flags=["--version"],
+        group_commands=Group("Commands", sort_key=0),
+    )
+    here = "livematte.cli"
+    app.command(f"{here}.convert:convert", name="convert", help="Make clips transparent, or put something else behind.")
+    app.command(f"{here}.photo:photo", name="photo", help="Cut people out of pictures.")
+    app.command(f"{here}.demo:demo", name="demo", help="See it work on a clip that it makes itself.")
+    app.command(f"{here}.model:app", name="model", help="List, show, fetch and verify networks.")
+    app.command(f"{here}.doctor:doctor", name="doctor", help="What works on this machine, and what would add the rest.")
+    return app
+
+
+def _worth_showing(default: object) -> str | None:
+    """Text of a default in the help, None where it says nothing: flags that are off, options that are not set."""
+    if default is None or default is False or default is True or default == [] or default == "":
+        return None
+    if isinstance(default, tuple):
+        return ",".join(f"{value:g}" for value in default)
+    return f"{default:g}" if isinstance(default, float) else str(default)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code. Nothing that goes wrong escapes, except `SystemExit`."""
+    safe_streams()
+    given = list(arguments)
+    options = given[: given.index("--")] if "--" in given else given
+    errors = Console.for_errors(as_json="--json" in options, stdout_taken=writes_to_stdout(options))
+    debug = "--debug" in options or os.environ.get("LIVEMATTE_DEBUG", "") not in ("", "0")
+    try:
+        return _dispatch(given or ["--help"])
+    except CycloptsError as error:
+        from livematte.cli.usage import explain
+
+        errors.failure("UsageError", explain(error), 2, error if debug else None)
+        return 2
+    except LivematteError as error:
+        errors.failure(type(error).__name__, str(error), error.exit_code, error if debug else None)
+        return error.exit_code
+    except KeyboardInterrupt as error:
+        errors.failure("Interrupted", "interrupted.", Interrupted.exit_code, error if debug else None)
+        return Interrupted.exit_code
+    except BrokenPipeError:
+        # The reader of our output has gone (`| head`). Python would complain once more while it closes stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        errors.failure("InternalError", _unexpected(error), 1, error if debug else None)
+        return 1
+
+
+def _dispatch(arguments: list[str]) -> int:
+    app = build()
+    command, bound, _ = app.parse_args(arguments, exit_on_error=False, print_error=False)
+    result = command(*bound.args, **bound.kwargs)
+    return result if isinstance(result, int) else 0
+
+
+def writes_to_stdout(options: Sequence[str]) -> bool:
+    """True where `-o -` (or `--output -`) sends the output to stdout, so that nothing else may be printed there."""
+    pairs = itertools.pairwise(options)
+    joined = any(word in ("-o-", "-o=-", "--output=-") for word in options)
+    return joined or any(name in ("-o", "--output") and value == "-" for name, value in pairs)
+
+
+def _unexpected(error: Exception) -> str:
+    return (
+        f"an error that the program does not know: {type(error).__name__}: {error}. That is its fault, "
+        "not yours. Please report it as an issue of the project, with the command you typed, the lines above, what "
+        "'livematte doctor' prints, and the traceback that the same command shows with --debug."
+    )

@@ -1,0 +1,176 @@
+"""Several inputs into one folder: names, existing files, failures that do not stop the rest."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from livematte.cli.console import Console
+from livematte.cli.progress_bar import observing
+from livematte.cli.report import write_report
+from livematte.config import Settings
+from livematte.errors import Interrupted, LivematteError, SinkError, SourceError, UsageError
+
+if TYPE_CHECKING:
+    from livematte.models.load import LoadedModel
+    from livematte.sources import InputSpec
+
+
+@dataclass(slots=True)
+class Batch:
+    """Several inputs, and what became of them so far."""
+
+    specs: Sequence[InputSpec]
+    missing: Sequence[tuple[str, SourceError]] = ()
+    """Inputs that were named and cannot be found."""
+    done: list[dict[str, Any]] = field(default_factory=list)
+    failed: list[dict[str, Any]] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+    said: set[str] = field(default_factory=set)
+
+    def is_new(self, text: str) -> bool:
+        """True the first time: what holds for every clip of a batch is said once."""
+        if text in self.said:
+            return False
+        self.said.add(text)
+        return True
+
+    def fail(self, name: str, error: LivematteError, console: Console) -> None:
+        """Note a failure and go on."""
+        self.failed.append({"input": name, "kind": type(error).__name__, "message": str(error)})
+        console.warn(f"{name} failed: {error}")
+
+
+def convert_many(batch: Batch, targets: Sequence[str], settings: Settings, console: Console, report: str | None) -> int:
+    """Convert each input, go on after a failure, and say at the end what failed. 1 if any did."""
+    if len(targets) > 1 or (targets and not _may_be_folder(targets[0])):
+        number = len(batch.specs) + len(batch.missing)
+        raise UsageError(
+            f"there are {number} inputs, so -o must be one folder, such as -o {_folder_example(targets[0])}; got "
+            f"{', '.join(targets)}. The format is chosen with --format."
+        )
+    planned = [(one, _target(one, targets, settings)) for one in batch.specs]
+    _refuse_collisions(planned)
+    begin = time.monotonic()
+    for name, error in batch.missing:
+        batch.fail(name, error, console)
+    from livematte.models.load import load_model
+
+    loaded = load_model(settings.model, reporter=console)
+    try:
+        for number, (one, target) in enumerate(planned, 1):
+            console.say(f"[{number}/{len(planned)}] {one.spec}")
+            _convert_next(one, target, settings, console, loaded=loaded, batch=batch)
+    finally:
+        loaded.close()
+        summary = _summary(batch, time.monotonic() - begin)
+        _say_end(batch, console)
+        console.event("summary", summary)
+    write_report(report, summary, settings, console)
+    return 1 if batch.failed else 0
+
+
+def _convert_next(
+    one: InputSpec, target: str | None, settings: Settings, console: Console, *, loaded: LoadedModel, batch: Batch
+) -> None:
+    if target is not None and _exists(target) and not settings.output.overwrite:
+        batch.skipped.append(target)
+        console.note(f"{target} exists already, so {one.spec} is skipped. --overwrite replaces it.")
+        return
+    from livematte.cli.convert import naming_what_is_kept, say_summary
+    from livematte.conversion import Conversion
+
+    try:
+        if target is not None:
+            _make_folder(Path(target).parent)
+        conversion = Conversion(one.spec, [] if target is None else [target], settings, console, loaded)
+        conversion.prepare()
+        if batch.is_new(conversion.status):
+            console.say(conversion.status)
+        with naming_what_is_kept([target or "-"]), observing(console, one.spec) as observer:
+            summary = conversion.run(observer)
+    except Interrupted:
+        raise
+    except LivematteError as error:
+        batch.fail(one.spec, error, console)
+        return
+    batch.done.append(summary.as_dict())
+    say_summary(console, summary, advise=batch.is_new)
+    console.event("file", summary.as_dict())
+
+
+def _target(one: InputSpec, targets: Sequence[str], settings: Settings) -> str | None:
+    from livematte.outputs import default_target
+
+    if settings.output.format == "null":
+        return None
+    name = default_target(one.spec, settings.output)
+    if not targets:
+        return name
+    return str(Path(targets[0]) / one.relative_folder / Path(name).name)
+
+
+def _refuse_collisions(planned: Sequence[tuple[InputSpec, str | None]]) -> None:
+    seen: dict[str, str] = {}
+    for one, target in planned:
+        if target is None:
+            continue
+        if target in seen:
+            raise UsageError(
+                f"{seen[target]} and {one.spec} would both be written to {target}. Give them in two commands with two "
+                "folders, or give their common folder as the input, so that its subfolders are mirrored."
+            )
+        seen[target] = one.spec
+
+
+def _may_be_folder(target: str) -> bool:
+    return target != "-" and (target.endswith(("/", "\\")) or Path(target).is_dir() or not Path(target).suffix)
+
+
+def _folder_example(target: str) -> str:
+    return f"{Path(target).stem}/" if target != "-" else "out/"
+
+
+def _exists(target: str) -> bool:
+    path = Path(target)
+    return any(path.iterdir()) if path.is_dir() else path.exists()
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SinkError(f"the folder {folder} cannot be made: {error.strerror or error}.") from error
+
+
+def _summary(batch: Batch, seconds: float) -> dict[str, Any]:
+    frames = sum(int(one["frames"]) for one in batch.done)
+    stages: dict[str, float] = {}
+    for one in batch.done:
+        for name, spent in one["stages"].items():
+            stages[name] = round(stages.get(name, 0.0) + spent, 3)
+    counts = ("dropped", "repeated", "damaged", "empty_frames")
+    totals = {key: sum(int(one[key]) for one in batch.done) for key in counts}
+    return {
+        "frames": frames,
+        **totals,
+        "seconds": round(seconds, 3),
+        "fps": round(frames / seconds, 2) if seconds > 0 else 0.0,
+        "stages": stages,
+        "output": [output for one in batch.done for output in one["output"]],
+        "files": batch.done,
+        "failed": batch.failed,
+        "skipped": batch.skipped,
+    }
+
+
+def _say_end(batch: Batch, console: Console) -> None:
+    parts = [f"{len(batch.done)} converted"]
+    if batch.skipped:
+        parts.append(f"{len(batch.skipped)} skipped because the output exists")
+    if batch.failed:
+        parts.append(f"{len(batch.failed)} failed: {', '.join(one['input'] for one in batch.failed)}")
+    console.say(f"{', '.join(parts)}.")

@@ -1,0 +1,97 @@
+"""`livematte photo`: pictures in, cut-outs out."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from livematte.cli.conflicts import warn_of_conflicts
+from livematte.cli.console import Console
+from livematte.cli.options import (
+    GROUP_OUTPUT,
+    MattingArgument,
+    MattingOptions,
+    ModelArgument,
+    RunArgument,
+    RunOptions,
+    settings_from,
+)
+from livematte.cli.report import write_report
+from livematte.cli.unknown import refuse_unknown_options
+from livematte.config import ModelSettings
+from livematte.photo import PhotoOptions, PhotoSummary, convert_photos
+
+PhotoArgument = Annotated[PhotoOptions, Parameter(name="*", group=GROUP_OUTPUT)]
+
+
+def photo(
+    inputs: Annotated[list[str], Parameter(allow_leading_hyphen=True, metavar="IN", negative=())],
+    /,
+    *,
+    output: Annotated[
+        str | None,
+        Parameter(name=["--output", "-o"], allow_leading_hyphen=True, group=GROUP_OUTPUT, metavar="OUT"),
+    ] = None,
+    options: PhotoArgument = PhotoOptions(),  # noqa: B008
+    model: ModelArgument = ModelSettings(),  # noqa: B008  frozen models, never changed
+    matting: MattingArgument = MattingOptions(),  # noqa: B008
+    run: RunArgument = RunOptions(),  # noqa: B008
+) -> int:
+    """Cut people out of pictures.
+
+    `livematte photo picture.jpg` writes `picture_alpha.png`. For things and animals: `--model isnet`.
+
+    Parameters
+    ----------
+    inputs
+        Pictures, folders, globs ("*.jpg"), or `-` for stdin.
+    output
+        File, or folder for several pictures (subfolders are mirrored), or `-` for stdout. None: `<name>_alpha.png`
+        beside each picture.
+    """
+    refuse_unknown_options(inputs, photo)
+    settings = settings_from(run, {"model": model, "matting": matting})
+    console = Console.for_run(quiet=run.quiet, as_json=run.json, stdout_taken=output == "-")
+    warn_of_conflicts(console)
+    begin = time.monotonic()
+    summary = convert_photos(inputs, output, settings=settings, options=options, reporter=console)
+    values = _values(summary, time.monotonic() - begin)
+    _say(summary, values, console)
+    console.event("summary", values)
+    write_report(run.report, values, settings, console)
+    return summary.exit_code
+
+
+def _say(summary: PhotoSummary, values: dict[str, Any], console: Console) -> None:
+    from livematte.progress import readable_bytes
+
+    if summary.model:
+        console.say(summary.model)
+    for _, target in summary.done:
+        if target != "-":
+            console.say(f"{target}: {readable_bytes(Path(target).stat().st_size)}")
+    for source, target in summary.skipped:
+        console.say(f"{target} exists already, so {source} is skipped. --overwrite replaces it.")
+    if len(summary.done) + len(summary.skipped) + len(summary.failed) > 1:
+        parts = [f"{len(summary.done)} cut out in {values['seconds']:.1f} s"]
+        parts += [f"{len(summary.skipped)} skipped because the output exists"] * bool(summary.skipped)
+        failed = ", ".join(source for source, _ in summary.failed)
+        parts += [f"{len(summary.failed)} failed: {failed}"] * bool(summary.failed)
+        console.say(f"{', '.join(parts)}.")
+
+
+def _values(summary: PhotoSummary, seconds: float) -> dict[str, Any]:
+    return {
+        "frames": len(summary.done),
+        "seconds": round(seconds, 3),
+        "fps": round(len(summary.done) / seconds, 2) if seconds > 0 else 0.0,
+        "model": summary.model,
+        "output": [{"input": source, "path": target} for source, target in summary.done],
+        "skipped": [target for _, target in summary.skipped],
+        "failed": [
+            {"input": source, "kind": type(error).__name__, "message": str(error)} for source, error in summary.failed
+        ],
+    }

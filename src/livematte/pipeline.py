@@ -1,0 +1,286 @@
+"""Threads and channels: decode, matting, compositing and each sink overlap; memory stays bounded.
+
+Note [How a run ends]
+    The source's end travels through the channels behind the last frame, so every stage finishes its work. An error
+    in any stage stops all of them at once; the first one is raised, and every sink is aborted. Two things end a
+    run early but in order: Ctrl-C (or `stop`) and a source that broke off. Then what was read is matted and
+    written, and the sinks keep it, playable, under its `.part` name. A second Ctrl-C does not wait.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Protocol, TypeAlias
+
+from livematte.channel import Channel, ChannelStopped
+from livematte.errors import EndedEarly, Interrupted, LivematteError
+from livematte.frames import AudioPacket, Composite, Frame, MattedFrame, StreamInfo
+from livematte.matting.base import Matting
+from livematte.rate import ConstantRate
+from livematte.sinks.base import Sink
+from livematte.sources.base import Source
+from livematte.stats import Stats
+
+Item: TypeAlias = Frame | MattedFrame | Composite | AudioPacket
+
+_FRAMES_BETWEEN_STAGES = 3
+"""Frames a channel holds: enough to ride out a stage's jitter; 3 of 1080p 4:2:0 with alpha are 16 MB."""
+
+EMPTY_MEAN_ALPHA = 0.005
+"""A frame whose mean alpha is below this shows nobody."""
+
+
+@dataclass(slots=True)
+class Counters:
+    """What happened to the frames of a run."""
+
+    decoded: int = 0
+    matted: int = 0
+    dropped: int = 0
+    """Dropped for a constant rate, by a live source's channel, or by a sink that may drop."""
+    repeated: int = 0
+    empty_frames: int = 0
+    written: dict[str, int] = field(default_factory=dict)
+    """Frames that each sink has taken."""
+
+
+class Compositing(Protocol):
+    """Lays a matted frame over a background (`compositing.Compositor`)."""
+
+    def composite(self, matted: MattedFrame) -> Composite: ...
+
+    def close(self) -> None: ...
+
+
+class Pipeline:
+    """One run from a source through matting into sinks. Used once.
+
+    `info` is what the sinks are opened with, where it differs from the source's own (a constant rate).
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        matting: Matting,
+        sinks: Sequence[Sink],
+        *,
+        info: StreamInfo | None = None,
+        compositor: Compositing | None = None,
+        rate: ConstantRate | None = None,
+        stats: Stats | None = None,
+    ) -> None:
+        self.source = source
+        self.matting = matting
+        self.sinks = tuple(sinks)
+        self.info = info or source.info
+        self.compositor = compositor
+        self.rate = rate
+        self.stats = stats or Stats()
+        self.counters = Counters(written=dict.fromkeys(self._sink_stages(), 0))
+        self._frames: Channel[Item] = Channel(_FRAMES_BETWEEN_STAGES, _is_frame, drop_oldest=source.is_live)
+        self._matted: Channel[Item] = Channel(_FRAMES_BETWEEN_STAGES, _is_frame)
+        self._inboxes = [Channel[Item](_FRAMES_BETWEEN_STAGES, _is_frame, drop_oldest=s.drops) for s in self.sinks]
+        self._error: BaseException | None = None
+        self._early: LivematteError | None = None
+        self._lock = threading.Lock()
+        self._stop_reading = threading.Event()
+        self._opened: list[Sink] = []
+        self._closed: set[int] = set()
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """Names of the stages that have a thread of their own, in `stats`."""
+        compositing = ("composite",) if self.compositor else ()
+        return ("decode", "matting", *compositing, *self._sink_stages())
+
+    def run(self, tick: Callable[[], None], stop: threading.Event | None = None) -> Counters:
+        """Run to the end. `tick` is called about five times a second on the caller's thread.
+
+        Raises the first error of any stage, `EndedEarly` or `Interrupted` (Note [How a run ends]). Whatever happens,
+        all threads have ended and the source, the matting and each sink are closed or aborted when this returns.
+        """
+        threads = [threading.Thread(target=t, name=f"livematte-{n}", daemon=True) for n, t in self._targets()]
+        running: list[threading.Thread] = []
+        try:
+            self._open_sinks()
+            for thread in threads:
+                thread.start()
+                running.append(thread)
+            self._watch(threads, tick, stop)
+        except BaseException as error:
+            self._fail(error)
+        finally:
+            for thread in running:
+                thread.join()
+            self._end()
+        if self._error is not None:
+            raise self._error
+        if self._early is not None and len(self._closed) < len(self.sinks):
+            raise self._early
+        return self.counters
+
+    # -- the caller's thread ------------------------------------------------------------------------------------
+
+    def _open_sinks(self) -> None:
+        for sink in self.sinks:
+            self._opened.append(sink)
+            sink.open(self.info)
+
+    def _watch(self, threads: list[threading.Thread], tick: Callable[[], None], stop: threading.Event | None) -> None:
+        while any(thread.is_alive() for thread in threads):
+            try:
+                if stop is not None and stop.is_set():
+                    self._interrupt()
+                next((t for t in threads if t.is_alive()), threads[0]).join(0.2)
+                tick()
+            except KeyboardInterrupt:
+                if self._stop_reading.is_set():
+                    raise
+                self._interrupt()
+
+    def _interrupt(self) -> None:
+        with self._lock:
+            if self._early is None:
+                self._early = Interrupted("interrupted; what was written so far is kept under its .part name.")
+        self._stop_reading.set()
+
+    def _end(self) -> None:
+        """Sinks first: up to PyAV 18, a stream that an audio track refers to must not outlive its container."""
+        keep = self._error is None and self._early is not None
+        for number, sink in enumerate(self._opened):
+            if number not in self._closed:
+                sink.abort(keep=keep)
+        for part in (self.source, self.matting, self.compositor):
+            if part is not None:
+                with self._cleaning():
+                    part.close()
+        self.counters.dropped += self._frames.dropped + sum(inbox.dropped for inbox in self._inboxes)
+
+    @contextmanager
+    def _cleaning(self) -> Iterator[None]:
+        """An error while closing is the run's error only where there was none before."""
+        try:
+            yield
+        except Exception as error:
+            self._fail(error)
+
+    # -- stages -------------------------------------------------------------------------------------------------
+
+    def _targets(self) -> list[tuple[str, Callable[[], None]]]:
+        targets: list[tuple[str, Callable[[], None]]] = [
+            ("decode", self._stage(self._read, self._frames)),
+            ("matting", self._stage(self._matte, self._matted)),
+            ("fan-out", self._stage(self._fan_out, *self._inboxes)),
+        ]
+        for number, name in enumerate(self._sink_stages()):
+            targets.append((name, self._stage(lambda n=number: self._write(n))))  # type: ignore[misc]
+        return targets
+
+    def _stage(self, work: Callable[[], None], *outlets: Channel[Item]) -> Callable[[], None]:
+        def body() -> None:
+            try:
+                work()
+                for outlet in outlets:
+                    outlet.finish()
+            except ChannelStopped:
+                return
+            except BaseException as error:
+                self._fail(error)
+
+        return body
+
+    def _fail(self, error: BaseException) -> None:
+        with self._lock:
+            if self._error is None:
+                self._error = error
+        self._stop_reading.set()
+        for channel in (self._frames, self._matted, *self._inboxes):
+            channel.stop()
+
+    def _read(self) -> None:
+        items = iter(self.source)
+        while not self._stop_reading.is_set():
+            begin = time.perf_counter()
+            try:
+                item = next(items, None)
+            except EndedEarly as error:
+                with self._lock:
+                    self._early = self._early or error
+                return
+            if item is None:
+                return
+            if isinstance(item, Frame):
+                self.stats.add("decode", time.perf_counter() - begin)
+                self.counters.decoded += 1
+            self._frames.put(item)
+
+    def _matte(self) -> None:
+        for item in self._frames:
+            if isinstance(item, Frame):
+                with self.stats.measure("matting"):
+                    matted = self.matting.push([item])
+                self._hand_on(matted)
+            else:
+                self._matted.put(item)
+        self._hand_on(self.matting.flush())
+        if self.rate is not None:
+            self._put_matted(self.rate.flush())
+
+    def _hand_on(self, matted: Sequence[MattedFrame]) -> None:
+        for one in matted:
+            self.counters.matted += 1
+            self.counters.empty_frames += _shows_nobody(one)
+            self._put_matted([one] if self.rate is None else self.rate.push(one))
+
+    def _put_matted(self, matted: Sequence[MattedFrame]) -> None:
+        for one in matted:
+            self._matted.put(one)
+        if self.rate is not None:
+            self.counters.repeated = self.rate.repeated
+            self.counters.dropped = self.rate.dropped
+
+    def _fan_out(self) -> None:
+        for item in self._matted:
+            composite: Composite | None = None
+            if isinstance(item, MattedFrame) and self.compositor is not None:
+                with self.stats.measure("composite"):
+                    composite = self.compositor.composite(item)
+            for sink, inbox in zip(self.sinks, self._inboxes, strict=True):
+                if isinstance(item, AudioPacket):
+                    if sink.wants_audio:
+                        inbox.put(item)
+                else:
+                    inbox.put(composite if sink.wants == "composite" and composite is not None else item)
+
+    def _write(self, number: int) -> None:
+        sink, stage = self.sinks[number], self._sink_stages()[number]
+        for item in self._inboxes[number]:
+            with self.stats.measure(stage) if _is_frame(item) else _nothing():
+                sink.write(item)  # type: ignore[arg-type]
+            self.counters.written[stage] += _is_frame(item)
+        if self._early is None:
+            self._closed.add(number)
+            sink.close()
+
+    def _sink_stages(self) -> tuple[str, ...]:
+        return tuple(f"encode {n}: {s.name}" if len(self.sinks) > 1 else "encode" for n, s in enumerate(self.sinks, 1))
+
+
+@contextmanager
+def _nothing() -> Iterator[None]:
+    yield
+
+
+def _is_frame(item: Item) -> bool:
+    return not isinstance(item, AudioPacket)
+
+
+def _shows_nobody(matted: MattedFrame) -> bool:
+    """By every eighth pixel of every eighth row: 0.05 ms at 1080p, and a person is larger than that."""
+    alpha = matted.matte.alpha
+    peak = 255 if alpha.dtype.itemsize == 1 else 65535
+    return float(alpha[::8, ::8].mean()) < EMPTY_MEAN_ALPHA * peak

@@ -1,0 +1,193 @@
+"""Audio tracks on their way into a file: copied where the container takes the codec, else decoded and encoded.
+
+Note [Audio]
+    A copied packet keeps its bytes and its exact time; the sinks share packets, so each makes its own copy. What a
+    container does not take becomes PCM in MOV, AAC in MP4, Opus in WebM and FLAC in Matroska, and it is said.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any, Protocol
+
+import av
+from av.audio.resampler import AudioResampler
+
+from livematte.frames import AudioPacket, AudioTrack, StreamInfo
+from livematte.reporting import Reporter
+from livematte.sinks.formats import Format
+
+_OPUS_RATES = (48000, 24000, 16000, 12000, 8000)
+_AAC_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350)
+_BIT_RATES = {"aac": 96_000, "libopus": 64_000}
+"""Bits a second and channel."""
+_ENCODER_NAMES = {"aac": "AAC", "libopus": "Opus", "flac": "FLAC", "pcm_s16le": "PCM", "pcm_s24le": "PCM (24 bits)"}
+
+
+_MOV_LANGUAGES = {
+    "deu": "ger", "nld": "dut", "swe": "sve", "ell": "gre", "isl": "ice", "zho": "chi", "sqi": "alb", "mkd": "mac",
+    "hye": "arm", "kat": "geo", "bod": "tib", "mya": "bur", "msa": "may", "fre": "fra", "rum": "ron", "cze": "ces",
+    "slo": "slk",
+}  # fmt: skip
+"""QuickTime numbers its languages, and FFmpeg's MOV muxer knows each by one of its ISO 639-2 codes only."""
+
+
+class _Track(Protocol):
+    """One output track: packets in, packets of the output container out."""
+
+    def feed(self, packet: Any) -> list[Any]: ...
+
+    def flush(self) -> list[Any]: ...
+
+
+class AudioTracks:
+    """All audio tracks of a source, added to a container before its header is written."""
+
+    def __init__(self, container: Any, chosen: Format, info: StreamInfo, *, reporter: Reporter) -> None:
+        self._tracks: list[_Track | None] = []
+        for number, track in enumerate(info.audio):
+            self._tracks.append(_add(container, chosen, track, number, reporter))
+
+    def feed(self, item: AudioPacket) -> list[Any]:
+        """Packets to mux for one packet of the source."""
+        track = self._tracks[item.track]
+        return track.feed(item.packet) if track is not None else []
+
+    def flush(self) -> list[Any]:
+        """The rest, at the end of the source."""
+        return [packet for track in self._tracks if track is not None for packet in track.flush()]
+
+
+def _add(container: Any, chosen: Format, track: AudioTrack, number: int, reporter: Reporter) -> _Track | None:
+    codec = canonical_codec(track)
+    where = chosen.name.upper()
+    if codec in chosen.audio_copy:
+        return _Copied(container, track)
+    if chosen.audio_else is None:
+        return None
+    try:
+        made = _Encoded(container, track, _encoder_for(chosen.audio_else, track))
+    except (av.error.FFmpegError, ValueError) as error:
+        reporter.warn(f"Audio track {number + 1} ({codec}) is left out: it cannot be converted for {where} ({error}).")
+        return None
+    reporter.note(
+        f"Audio track {number + 1} ({codec}) becomes {_ENCODER_NAMES[made.encoder]}, because {where} does not take it."
+    )
+    return made
+
+
+def canonical_codec(track: AudioTrack) -> str:
+    """FFmpeg's name of the codec (`mp3`), whatever its decoder is called (`mp3float`)."""
+    context = getattr(track.stream, "codec_context", None)
+    codec = getattr(context, "codec", None)
+    return str(getattr(codec, "canonical_name", track.codec))
+
+
+def _encoder_for(policy: str, track: AudioTrack) -> str:
+    """`pcm` is 16 bits for 16-bit sources, else 24."""
+    if policy != "pcm":
+        return policy
+    sample_format = getattr(track.stream.codec_context, "format", None)
+    name = str(getattr(sample_format, "name", "s16"))
+    return "pcm_s16le" if name in ("u8", "u8p", "s16", "s16p") else "pcm_s24le"
+
+
+def _describe(container: Any, stream: Any, track: AudioTrack) -> None:
+    if track.language:
+        is_mov = container.format.name == "mov"
+        stream.metadata["language"] = _MOV_LANGUAGES.get(track.language, track.language) if is_mov else track.language
+
+
+class _Copied:
+    """A track whose packets pass as they are."""
+
+    def __init__(self, container: Any, track: AudioTrack) -> None:
+        self._stream = container.add_stream_from_template(track.stream)
+        _describe(container, self._stream, track)
+
+    def feed(self, packet: Any) -> list[Any]:
+        if packet.size == 0:
+            return []
+        copied = copy_packet(packet)
+        copied.stream = self._stream
+        return [copied]
+
+    def flush(self) -> list[Any]:
+        return []
+
+
+def copy_packet(packet: Any) -> Any:
+    """A packet of one's own with the same bytes, times and side data."""
+    copied: Any = av.Packet(bytes(packet))
+    copied.time_base = packet.time_base
+    copied.pts, copied.dts, copied.duration = packet.pts, packet.dts, packet.duration
+    copied.is_keyframe = packet.is_keyframe
+    if packet.has_sidedata("skip_samples"):
+        copied.set_sidedata(packet.get_sidedata("skip_samples"))
+    return copied
+
+
+class _Encoded:
+    """A track that is decoded and encoded anew, by a decoder of its own (the source's is on another thread)."""
+
+    def __init__(self, container: Any, track: AudioTrack, encoder: str) -> None:
+        self.encoder = encoder
+        source = track.stream.codec_context
+        decoder: Any = av.CodecContext.create(canonical_codec(track), "r")
+        decoder.extradata = source.extradata
+        decoder.sample_rate = track.sample_rate
+        decoder.layout = source.layout.name
+        self._decoder = decoder
+        rate = _nearest_rate(encoder, track.sample_rate)
+        options = {"strict": "-2"} if encoder == "aac" else {}
+        self._stream = container.add_stream(encoder, rate=rate, options=options)
+        self._stream.codec_context.layout = source.layout.name
+        if encoder in _BIT_RATES:
+            self._stream.codec_context.bit_rate = _BIT_RATES[encoder] * track.channels
+        self._stream.codec_context.time_base = Fraction(1, rate)
+        _describe(container, self._stream, track)
+        self._rate = rate
+        self._resampler: AudioResampler | None = None
+
+    def feed(self, packet: Any) -> list[Any]:
+        if packet.size == 0:
+            return []
+        made: list[Any] = []
+        try:
+            frames = self._decoder.decode(copy_packet(packet))
+        except av.error.InvalidDataError:
+            return []  # A damaged audio packet is a gap, as in every player; the next one carries its own time.
+        for frame in frames:
+            made += self._encode(frame)
+        return made
+
+    def flush(self) -> list[Any]:
+        made: list[Any] = []
+        for frame in self._decoder.decode(None):
+            made += self._encode(frame)
+        if self._resampler is not None:
+            for frame in self._resampler.resample(None):
+                made += self._stream.encode(frame)
+            made += self._stream.encode(None)
+        return made
+
+    def _encode(self, frame: Any) -> list[Any]:
+        if self._resampler is None:
+            context = self._stream.codec_context
+            if not context.is_open:
+                context.open()
+            self._resampler = AudioResampler(
+                format=context.format, layout=context.layout, rate=self._rate, frame_size=context.frame_size or None
+            )
+        made: list[Any] = []
+        for ready in self._resampler.resample(frame):
+            made += self._stream.encode(ready)
+        return made
+
+
+def _nearest_rate(encoder: str, rate: int) -> int:
+    allowed = {"libopus": _OPUS_RATES, "aac": _AAC_RATES}.get(encoder)
+    if allowed is None or rate in allowed:
+        return rate
+    larger = [known for known in allowed if known >= rate]
+    return min(larger) if larger else max(allowed)

@@ -1,0 +1,96 @@
+"""What the sinks that encode share: opening, packing, encoding, and the word about what is in the file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import av
+
+from livematte.errors import SinkError
+from livematte.frames import AlphaArray, AudioPacket, Composite, Frame, MattedFrame, StreamInfo
+from livematte.reporting import Once, Reporter
+from livematte.sinks.container import Writer
+from livematte.sinks.encodings import Encoding
+from livematte.sinks.faults import explained
+from livematte.sinks.formats import STDOUT
+from livematte.sinks.pixels import Packer
+
+
+class EncodedSink:
+    """A sink with an encoder and a container. Subclasses say where it is written and how it ends."""
+
+    drops = False
+
+    def __init__(self, name: str, encoding: Encoding, *, wants_audio: bool, reporter: Reporter) -> None:
+        self.name = name
+        self.encoding = encoding
+        self.wants = encoding.wants
+        self.wants_audio = wants_audio
+        self.alpha_bits = encoding.alpha_bits
+        self.encoder = encoding.label
+        self.frames = 0
+        """Frames written so far."""
+        self._reporter = Once(reporter)
+        self._packer: Packer | None = None
+        self._writer: Writer | None = None
+
+    @property
+    def bytes_written(self) -> int:
+        """Bytes that have reached the output so far; what the encoder still holds is not counted."""
+        raise NotImplementedError
+
+    def _start(self, path: str, info: StreamInfo) -> None:
+        """Open the container at `path` and say what changes on the way into it."""
+        for note in self.encoding.notes:
+            self._reporter.note(note)
+        if info.audio and not self.wants_audio and self.encoding.format.audio_else is None:
+            self._reporter.note(f"{self.encoding.format.title} has no sound; the input's audio is left out.")
+        self._packer = Packer(self.encoding, info.width, info.height, reporter=self._reporter)
+        self._writer = Writer(
+            path, self.encoding, info, size=self._packer.size, audio=self.wants_audio, reporter=self._reporter
+        )
+
+    def write(self, item: MattedFrame | Composite | AudioPacket) -> None:
+        """Encode one frame, or pass one audio packet on."""
+        with explained("stdout" if self.name == STDOUT else self.name):
+            if isinstance(item, AudioPacket):
+                self._opened().audio(item)
+                return
+            if self._packer is None:
+                raise SinkError(f"{self.name} was written to before it was opened.")
+            frame, picture, alpha = parts(item, self.encoding)
+            alpha = self._packer.fit_alpha(alpha)
+            packed = self._packer.pack(picture, frame.color, alpha)
+            self._before_encode(frame, packed, alpha)
+            self._opened().encode(packed, frame.time, frame.duration)
+            self.frames += 1
+
+    def _before_encode(self, frame: Frame, packed: av.VideoFrame, alpha: AlphaArray | None) -> None:
+        """For subclasses that remember what was meant: alpha as it is in the encoder's picture."""
+
+    def _opened(self) -> Writer:
+        if self._writer is None:
+            raise SinkError(f"{self.name} was written to before it was opened.")
+        return self._writer
+
+
+def parts(
+    item: MattedFrame | Composite, encoding: Encoding
+) -> tuple[Frame, av.VideoFrame | None, AlphaArray | None]:  # fmt: skip
+    """(frame, picture to encode, alpha to encode) of an item; fails closed where the foreground is missing.
+
+    Without a cleaned foreground the picture would still show the room under alpha 0: that is an error, never a
+    fallback to the raw picture.
+    """
+    if isinstance(item, Composite):
+        if encoding.wants != "composite":
+            raise SinkError("a composite was handed to a sink that writes alpha; the outputs are wired up wrongly.")
+        return item.matted.frame, item.picture, None
+    if item.matte.ready is not None:
+        item.matte.ready.synchronize()
+    if encoding.wants == "alpha":
+        return item.frame, None, item.matte.alpha
+    foreground: Any = item.matte.foreground
+    if encoding.wants != "straight" or not isinstance(foreground, av.VideoFrame):
+        raise SinkError("a frame came without its cleaned foreground on the host, so nothing of it was written.")
+    return item.frame, foreground, item.matte.alpha if encoding.has_alpha else None

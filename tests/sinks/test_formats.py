@@ -1,0 +1,93 @@
+"""Which format a name means, what is refused, and what is asked of the pipeline."""
+
+from __future__ import annotations
+
+import pytest
+
+from livematte.config import OutputSettings
+from livematte.errors import UsageError
+from livematte.sinks.encodings import encoding_for
+from livematte.sinks.formats import FORMATS, advice_for, format_for, is_pattern
+from sinks.making import Shot
+
+
+@pytest.mark.parametrize(
+    ("target", "settings", "name"),
+    [
+        ("a.mov", {}, "mov"),
+        ("A.MOV", {}, "mov"),
+        ("a.b.webm", {}, "webm"),
+        ("a.mkv", {}, "mkv"),
+        ("a.nut", {}, "nut"),
+        ("a.rgba", {}, "rawvideo"),
+        ("frames/", {}, "png"),
+        ("frames/f_%05d.png", {}, "png"),
+        ("-", {}, "nut"),
+        ("-", {"format": "rawvideo"}, "rawvideo"),
+        ("null", {}, "null"),
+        ("a.webm", {"format": "mov"}, "mov"),
+        ("a.mp4", {"background": "green"}, "mp4"),
+        ("a.mp4", {"alpha_only": True}, "mp4"),
+        ("a.mp4", {"foreground_only": True}, "mp4"),
+    ],
+)
+def test_the_name_or_format_decides(target: str, settings: dict[str, object], name: str) -> None:
+    assert format_for(target, OutputSettings.model_validate(settings)).name == name
+
+
+@pytest.mark.parametrize(
+    ("target", "settings", "says"),
+    [
+        ("a.mp4", {}, "--background green"),
+        ("a", {"format": "mp4"}, ".webm"),
+        ("a.avi", {}, ".mov"),
+        ("clip", {}, "--format"),
+        ("a.mov", {"format": "prores"}, "There are: mov, webm"),
+        ("-", {"format": "mov"}, "--format nut"),
+        ("still.png", {}, "still_%04d.png"),
+        ("still.png", {"format": "png"}, "still/"),
+    ],
+)
+def test_what_is_refused_and_what_it_names(target: str, settings: dict[str, object], says: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        format_for(target, OutputSettings.model_validate(settings))
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("a%04d.png", True), ("a%d.png", True), ("100%.png", False), ("a%s.png", False)]
+)
+def test_patterns(name: str, expected: bool) -> None:
+    assert is_pattern(name) is expected
+
+
+@pytest.mark.parametrize("name", list(FORMATS))
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv422p10le", "gbrp"])
+@pytest.mark.parametrize("settings", [{}, {"alpha_only": True}, {"foreground_only": True}, {"background": "green"}])
+def test_wants(name: str, pix_fmt: str, settings: dict[str, object]) -> None:
+    chosen = OutputSettings.model_validate(settings)
+    if name == "mp4" and not settings:
+        return
+    encoding = encoding_for(FORMATS[name], chosen, Shot(pix_fmt=pix_fmt).info)
+    wanted = {"alpha_only": "alpha", "background": "composite"}.get(next(iter(settings), ""), "straight")
+    assert encoding.wants == wanted
+    assert encoding.has_alpha == (not settings)
+    assert advice_for(FORMATS[name], chosen) is not None
+
+
+@pytest.mark.parametrize(
+    ("pix_fmt", "encode", "bits"),
+    [("yuv420p", "fast", 8), ("yuv420p", "good", 8), ("yuv420p", "lossless", 16), ("yuv420p10le", "fast", 16)],
+)
+def test_prores_alpha_has_no_more_bits_than_it_needs(pix_fmt: str, encode: str, bits: int) -> None:
+    settings = OutputSettings.model_validate({"encode": encode})
+    assert encoding_for(FORMATS["mov"], settings, Shot(pix_fmt=pix_fmt).info).options["alpha_bits"] == str(bits)
+
+
+def test_every_format_with_alpha_names_programs_that_show_it() -> None:
+    for chosen in FORMATS.values():
+        if chosen.name != "null":
+            assert chosen.advice.shows
+    assert "Straight" in FORMATS["mov"].advice.click
+    assert "Safari" in FORMATS["webm"].advice.does_not

@@ -1,0 +1,82 @@
+"""Names of outputs: the defaults, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from livematte.config import OutputSettings
+from livematte.errors import UsageError
+from livematte.outputs import default_target, resolve_targets
+
+
+@pytest.mark.parametrize(
+    ("source", "settings", "name"),
+    [
+        ("clip.mp4", {}, "clip_alpha.mov"),
+        ("clip.mp4", {"format": "webm"}, "clip_alpha.webm"),
+        ("clip.mp4", {"format": "png"}, "clip_alpha/"),
+        ("clip.mp4", {"format": "rawvideo"}, "clip_alpha.rgba"),
+        ("clip.mp4", {"background": "blur=20"}, "clip_blur.mp4"),
+        ("clip.mp4", {"background": "#78ff9b"}, "clip_78ff9b.mp4"),
+        ("clip.mp4", {"background": "some/beach.jpg"}, "clip_beach.mp4"),
+        ("clip.mp4", {"background": "green", "format": "mov"}, "clip_green.mov"),
+        ("clip.mp4", {"alpha_only": True}, "clip_matte.mov"),
+        ("clip.mp4", {"foreground_only": True}, "clip_foreground.mov"),
+        ("shot_%04d.png", {}, "shot_alpha.mov"),
+        ("-", {}, "output_alpha.mov"),
+        ("https://example.org/live/stream.m3u8", {}, "output_alpha.mov"),
+    ],
+)
+def test_default_names(source: str, settings: dict[str, object], name: str) -> None:
+    assert default_target(source, OutputSettings.model_validate(settings)) == name
+
+
+def test_the_default_stands_beside_the_input_and_a_folder_gives_its_name(tmp_path: Path) -> None:
+    clip = tmp_path / "my.clip.mp4"
+    assert Path(default_target(str(clip), OutputSettings())) == tmp_path / "my.clip_alpha.mov"
+    pictures = tmp_path / "pictures.v2"
+    pictures.mkdir()
+    assert Path(default_target(str(pictures), OutputSettings())) == tmp_path / "pictures.v2_alpha.mov"
+
+
+def test_an_existing_output_is_refused_unless_it_may_be_replaced(tmp_path: Path) -> None:
+    taken = tmp_path / "out.mov"
+    taken.write_bytes(b"x")
+    with pytest.raises(UsageError, match="--overwrite"):
+        resolve_targets("clip.mp4", [str(taken)], OutputSettings())
+    assert resolve_targets("clip.mp4", [str(taken)], OutputSettings(overwrite=True)) == [str(taken)]
+
+
+def test_folders_and_patterns_are_taken_when_something_is_in_them(tmp_path: Path) -> None:
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    assert resolve_targets("clip.mp4", [f"{folder}/"], OutputSettings()) == [f"{folder}/"]
+    pattern = str(folder / "shot_%04d.png")
+    assert resolve_targets("clip.mp4", [pattern], OutputSettings()) == [pattern]
+    (folder / "shot_0001.png").write_bytes(b"x")
+    for target in (f"{folder}/", pattern):
+        with pytest.raises(UsageError, match="exists already"):
+            resolve_targets("clip.mp4", [target], OutputSettings())
+
+
+def test_the_input_is_never_an_output_by_whatever_name(tmp_path: Path) -> None:
+    clip = tmp_path / "clip.mov"
+    clip.write_bytes(b"x")
+    other = tmp_path / "link.mov"
+    other.symlink_to(clip)
+    for target in (str(clip), str(other), str(tmp_path / "." / "clip.mov")):
+        with pytest.raises(UsageError, match="input itself"):
+            resolve_targets(str(clip), [target], OutputSettings(overwrite=True))
+
+
+def test_two_outputs_of_one_name_and_names_that_say_nothing_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="twice"):
+        resolve_targets("clip.mp4", [str(tmp_path / "a.mov"), str(tmp_path / "a.mov")], OutputSettings())
+    with pytest.raises(UsageError, match=r"\.webm"):
+        resolve_targets("clip.mp4", [str(tmp_path / "a.xyz")], OutputSettings())
+    with pytest.raises(UsageError, match="--background"):
+        resolve_targets("clip.mp4", [str(tmp_path / "a.mp4")], OutputSettings())
+    with pytest.raises(UsageError, match="writes nothing"):
+        resolve_targets("clip.mp4", ["a.mov"], OutputSettings(format="null"))
