@@ -22,11 +22,17 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 
+from livematte.demo.clip import clip_pictures
+from livematte.sinks.video import part_path
+
+WIDTH, HEIGHT = 128, 128
 TIME_LIMIT_SECONDS = 180
 EXIT_CODES = {0, 1, 2, 3, 4, 5, 130}
 CONTAINERS = {
@@ -48,20 +54,23 @@ class Case:
 
 
 def make_clip(path: Path, encoder: str, pix_fmt: str, frames: int = 24) -> None:
-    """A small moving clip with sound where the container takes it."""
+    """A small clip of a person and a moving camera."""
     container = {"y4m": "yuv4mpegpipe", "264": "h264", "ts": "mpegts", "mpg": "mpeg"}.get(path.suffix[1:])
-    y, x = np.mgrid[0:96, 0:128]
+    pictures = _pictures()
     with av.open(str(path), "w", format=container) as out:
         video = out.add_stream(encoder, rate=25)
-        video.width, video.height, video.pix_fmt = 128, 96, pix_fmt
+        video.width, video.height, video.pix_fmt = WIDTH, HEIGHT, pix_fmt
         for index in range(frames):
-            disc = np.hypot(x - 64 - 20 * np.sin(index / 6), y - 50) < 30
-            picture = np.where(disc[..., None], (200, 150, 120), (x // 2 + index)[..., None]).astype(np.uint8)
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(np.broadcast_to(picture, (96, 128, 3))), "rgb24")
-            frame = frame.reformat(format=pix_fmt)
+            frame = av.VideoFrame.from_ndarray(pictures[index % len(pictures)], "rgb24").reformat(format=pix_fmt)
             frame.pts, frame.time_base = index, Fraction(1, 25)
             out.mux(video.encode(frame))
         out.mux(video.encode())
+
+
+@cache
+def _pictures() -> list[np.ndarray]:
+    """The demo's moving portrait, small: with nobody in them, the mattes would be empty and prove little."""
+    return [cv2.resize(picture, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA) for picture in clip_pictures()[::2]]
 
 
 def mutate(data: bytes, dice: random.Random) -> bytes:
@@ -101,10 +110,11 @@ def command(case: Case) -> list[str]:
 
 
 def decodes(path: Path) -> bool:
-    """True where the file opens and every frame that it lists comes out."""
+    """True where the file opens, and every frame comes out that it lists, or any where its format lists none."""
     try:
         with av.open(str(path)) as container:
-            return sum(1 for _ in container.decode(video=0)) > 0
+            decoded = sum(1 for _ in container.decode(video=0))
+            return decoded > 0 and decoded >= container.streams.video[0].frames
     except (av.error.FFmpegError, OSError, IndexError):
         return False
 
@@ -144,25 +154,42 @@ def kill_case(case: Case, after_seconds: float, how: signal.Signals) -> tuple[st
     process = subprocess.Popen(command(case), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     time.sleep(after_seconds)
     process.send_signal(how)
+    name = f"{case.name} {how.name} after {after_seconds:.2f} s"
     try:
         text = process.communicate(timeout=TIME_LIMIT_SECONDS)[0].decode(errors="replace")
     except subprocess.TimeoutExpired:
         process.kill()
-        return case.name, None, [f"did not end after {how.name}"], ""
+        process.communicate()
+        return name, None, [f"did not end after {how.name}"], ""
+    code = process.returncode
     found = []
-    if "Traceback (most recent call last)" in text and how != signal.SIGKILL:
+    if "Traceback (most recent call last)" in text and not _died_before_main(code, text):
         found.append("traceback")
-    if case.output.exists() and not decodes(case.output):
-        found.append("broken file under the final name")
-    return f"{case.name} {how.name} after {after_seconds:.2f} s", process.returncode, found, text
+    if case.output.exists() and (code not in (0, -signal.SIGKILL) or not decodes(case.output)):
+        found.append(f"a file under the final name after exit code {code}")
+    if how != signal.SIGKILL:
+        if code not in (0, 130, -how):  # -how: it came before Python had set up its handlers
+            found.append(f"exit code {code}")
+        part = part_path(case.output)
+        if part.exists() and not decodes(part):
+            found.append(f"{part.name} was kept, and does not play")
+    return name, code, found, text
+
+
+def _died_before_main(code: int | None, text: str) -> bool:
+    """Ctrl-C in the tenths of a second in which Python itself starts: nothing of the program runs that could answer."""
+    return code == -signal.SIGINT and "cli" + os.sep not in text
 
 
 def main() -> int:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job's children would ignore it too
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--mutations", type=int, default=200)
     parser.add_argument("--kills", type=int, default=30)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--show", action="store_true", help="print what every case said, to be read as a user")
     arguments = parser.parse_args()
     dice = random.Random(arguments.seed)
     codes: dict[str, int] = {}
@@ -191,6 +218,8 @@ def main() -> int:
         codes[str(result[1])] = codes.get(str(result[1]), 0) + 1
         if result[2]:
             bad.append(result)
+        if arguments.show:
+            print(f"{result[0]}: exit {result[1]}: {result[3].strip()}")
     for name, code, found, text in bad:
         print(f"{name}: exit {code}: {'; '.join(found)}\n    {text.strip()[-600:]}")
     print(json.dumps({"cases": len(results), "exit_codes": codes, "failed": len(bad)}))

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import statistics
 import sys
@@ -34,6 +35,7 @@ from livematte.models.load import LoadedModel, load_model
 from livematte.models.session import Session
 from livematte.planes import layout, plane_arrays
 from livematte.reporting import LogReporter
+from livematte.runtimes.threads import cpu_name
 from livematte.sinks import open_sink
 from livematte.sources import open_source
 from livematte.stats import StageTimes
@@ -83,9 +85,10 @@ def plain_loop(clip: Path, loaded: LoadedModel, settings: Settings) -> int:
             frame = Frame(picture, Timestamp(picture.pts, base), picture.duration, count, info.color)
             if count == 0 and session.is_recurrent:
                 session.warm(frame)
-            small = smoother.push(session.estimate(frame).alpha, float(frame.time.seconds))
-            assert small is not None
-            alpha = edges.apply(refiner.refine(small, plane_arrays(picture)[0], layout(picture.format.name).peak))
+            luma, peak = plane_arrays(picture)[0], layout(picture.format.name).peak
+            small = smoother.push(session.estimate(frame).alpha, float(frame.time.seconds), luma, peak)
+            assert small is not None, "the network's default smoothing delays frames; the plain loop does not"
+            alpha = edges.apply(refiner.refine(small, luma, peak))
             sink.write(MattedFrame(frame, Matte(alpha, clean(picture, alpha))))
             count += 1
     sink.close()
@@ -122,10 +125,11 @@ def measure(clip: Path, model: str, rounds: int) -> dict[str, object]:
     for _ in range(rounds):
         plain.append(cpu_and_wall(lambda: plain_loop(clip, loaded, settings)))
         piped.append(cpu_and_wall(run_pipeline))
+    name = loaded.manifest.name
     loaded.close()
     ratios = [b[0] / a[0] for a, b in zip(plain, piped, strict=True)]
     return {
-        "model": Path(model).stem if model.endswith(".onnx") else model,
+        "model": name,
         "frames": frames,
         "plain_cpu_seconds": round(statistics.median(one[0] for one in plain), 3),
         "pipeline_cpu_seconds": round(statistics.median(one[0] for one in piped), 3),
@@ -147,8 +151,8 @@ def main() -> int:
         clip = looped(arguments.clip, arguments.frames, Path(folder))
         rows = [measure(clip, model, arguments.rounds) for model in arguments.model]
     machine = {
-        "processor": platform.processor() or platform.machine(),
-        "cores": os_cores(),
+        "cpu": cpu_name(),
+        "cores": os.cpu_count(),
         "python": platform.python_version(),
     }
     report = {"protocol": "medians of paired rounds; one process; start-up apart", "machine": machine, "rows": rows}
@@ -156,12 +160,6 @@ def main() -> int:
     RESULTS.write_text(json.dumps(report, indent=2) + "\n")
     print(json.dumps(report, indent=2))
     return 0 if all(float(str(row["cpu_ratio"])) <= 1.10 for row in rows) else 1
-
-
-def os_cores() -> int:
-    import os
-
-    return os.cpu_count() or 1
 
 
 if __name__ == "__main__":

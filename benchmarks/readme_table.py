@@ -2,10 +2,10 @@
 
     python benchmarks/readme_table.py [--check]
 
-Reads what the other scripts wrote: `overhead.json` (rows with `model`, `pipeline_fps`, `cpu_ratio`), `quality.json`
-(rows with `model`, `mad`, `mse`, `grad`, `dtssd`) and `formats.json` (rows with `format`, `fps`, `limiting_stage`,
-`kib_per_frame`). A file that is not there leaves its column or table out. `--check` writes nothing and ends with 1
-where the README is not what it would write.
+Reads what the other scripts wrote: `overhead.json` (rows with `model`, `pipeline_fps`, `cpu_ratio`),
+`study_matting.json` (errors of each network at `--quality good` with its own defaults) and `formats.json` (rows with
+`format`, `fps`, `limiting_stage`, `kib_per_frame`). A file that is not there leaves its column or table out. `--check`
+writes nothing and ends with 1 where the README is not what it would write.
 """
 
 from __future__ import annotations
@@ -28,23 +28,29 @@ def load(name: str) -> dict[str, Any]:
 
 def model_table() -> list[str]:
     """Speed and quality side by side, a row a network that has either."""
-    overhead, quality = load("overhead"), load("quality")
+    overhead, study = load("overhead"), load("study_matting")
     speed = {row["model"]: row for row in overhead["rows"]}
-    scores = {row["model"]: row for row in quality["rows"]}
+    scores = {name: found["quality"]["good"] for name, found in study.get("results", {}).items()}
     names = list(dict.fromkeys([*speed, *scores]))
     if not names:
         return []
     lines = [
-        "| network | 720p to a null output, frames a second | CPU against a plain loop | MAD | MSE | Grad | dtSSD |",
+        "| network | 720p to a null output, frames a second | CPU, of a plain loop's | MAD | MSE | Grad | dtSSD |",
         "|---|---|---|---|---|---|---|",
     ]
     for name in names:
         fast, good = speed.get(name, {}), scores.get(name, {})
         ratio = f"{fast['cpu_ratio']:.2f} x" if fast else ""
         cells = [name, str(fast.get("pipeline_fps", "")), ratio]
-        cells += [f"{good[key]:.2f}" if key in good else "" for key in ("mad", "mse", "grad", "dtssd")]
+        cells += [f"{good[key]:.2f}" if key in good else "" for key in ("MAD", "MSE", "Grad", "dtSSD")]
         lines.append(f"| {' | '.join(cells)} |")
-    return [*lines, "", _sources(("overhead", overhead), ("quality", quality))]
+    frames, clips = study.get("frames"), ", ".join(study.get("clips", ()))
+    return [
+        *lines,
+        "",
+        f"{_sources(('overhead', overhead))} `benchmarks/results/study_matting.json`: {frames} frames each of five "
+        f"720p composites with exact alpha ({clips}).",
+    ]
 
 
 def format_table() -> list[str]:

@@ -177,3 +177,9 @@ def test_unknown_model() -> None:
 def test_one_session_behind_the_functions() -> None:
     assert api._default() is api._default()
     assert api._default().describe().startswith("livematte-s in fp32")
+
+
+def test_a_frame_that_was_made_and_has_no_time(everything: api.Session) -> None:
+    frame = av.VideoFrame.from_ndarray(picture(), format="rgb24")
+    found = everything.cutout(frame)
+    assert (found.format.name, found.pts) == ("rgba", None)

@@ -24,10 +24,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from livematte.backgrounds import Canvas, flat_values, parse_colour, rgb_planes
 from livematte.color import ColorSpec
 from livematte.color_convert import to_rgb
-from livematte.compositing import Compositor, parse_blur
+from livematte.compositing.backgrounds import parse_colour
+from livematte.compositing.canvas import Canvas, flat_values, rgb_planes
+from livematte.compositing.compositor import Compositor, parse_blur
 from livematte.errors import SourceError, UsageError
 from livematte.frames import Frame, Matte, MattedFrame
 from livematte.planes import layout, plane_arrays

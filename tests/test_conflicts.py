@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from livematte.conflicts import find_conflicts
+from livematte.doctor.conflicts import find_conflicts
 
 
 def _install(folder: Path, name: str, files: list[str]) -> None:
@@ -15,6 +15,9 @@ def _install(folder: Path, name: str, files: list[str]) -> None:
     home.mkdir()
     (home / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
     (home / "RECORD").write_text("".join(f"{file},,\n" for file in files))
+    for file in files:  # from Python 3.12 on, files that are not there do not count
+        (folder / file).parent.mkdir(exist_ok=True)
+        (folder / file).touch()
 
 
 def _found(folder: Path) -> list[Distribution]:
@@ -57,6 +60,6 @@ def test_a_run_warns_and_doctor_shows_the_repair(
     monkeypatch.setattr("livematte.cli.conflicts.find_conflicts", lambda: find_conflicts(both))
     assert run(["convert", "synthetic:64x48@25:3", "--format", "null"]) == 0
     assert "pip uninstall -y onnxruntime onnxruntime-gpu" in capsys.readouterr().out
-    monkeypatch.setattr("livematte.doctor.find_conflicts", lambda: find_conflicts(both))
+    monkeypatch.setattr("livematte.doctor.checks.find_conflicts", lambda: find_conflicts(both))
     assert run(["doctor"]) == 1
     assert "pip uninstall -y onnxruntime onnxruntime-gpu" in capsys.readouterr().out

@@ -145,15 +145,20 @@ def test_times_of_a_variable_rate_survive_exactly_and_are_said(tmp_path: Path) -
     rounded = [frame.pts * frame.time_base for frame in decoded(tmp_path / "out.webm")]
     assert all(abs(a - b) <= Fraction(1, 2000) for a, b in zip(rounded, expected, strict=True))
     assert any("variable" in note for note in reporter.notes)
+    assert any("keeps its own time" in note and "--constant-rate" in note for note in reporter.notes)
 
 
 def test_a_constant_rate_is_constant(tmp_path: Path) -> None:
     write_clip(tmp_path / "vfr.mp4", Clip(pts=(0, 20, 50, 60, 110, 130, 190, 200, 240, 300)))
-    summary = convert(tmp_path / "vfr.mp4", tmp_path / "cfr.mov", settings=settings(constant_rate="30"))
+    reporter = ListReporter()
+    chosen = settings(constant_rate="30")
+    summary = convert(tmp_path / "vfr.mp4", tmp_path / "cfr.mov", settings=chosen, reporter=reporter)
     times = [frame.pts * frame.time_base for frame in decoded(tmp_path / "cfr.mov")]
     assert {b - a for a, b in pairwise(times)} == {Fraction(1, 30)}
     assert summary.frames == len(times) == 10 + summary.repeated - summary.dropped
     assert summary.repeated > 0
+    assert "the output gets a constant 30 frames a second." in reporter.notes
+    assert not any("own time" in note for note in reporter.notes)
 
 
 @pytest.mark.parametrize("size", ["1x1", "3x5", "17x9", "101x1"])

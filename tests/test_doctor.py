@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
-from livematte import doctor
 from livematte.cli.app import run
-from livematte.doctor_devices import Gpu, parse_gpus
+from livematte.doctor import checks as doctor
+from livematte.doctor.devices import Gpu, parse_gpus
 
 
 def test_a_healthy_machine(capsys: pytest.CaptureFixture[str]) -> None:

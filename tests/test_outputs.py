@@ -26,7 +26,8 @@ from livematte.outputs import default_target, resolve_targets
         ("clip.mp4", {"foreground_only": True}, "clip_foreground.mov"),
         ("shot_%04d.png", {}, "shot_alpha.mov"),
         ("-", {}, "output_alpha.mov"),
-        ("https://example.org/live/stream.m3u8", {}, "output_alpha.mov"),
+        ("https://me:pw@example.org/live/my%20stream.m3u8?key=1", {}, "my_stream_alpha.mov"),
+        ("https://example.org/", {}, "output_alpha.mov"),
     ],
 )
 def test_default_names(source: str, settings: dict[str, object], name: str) -> None:
@@ -69,6 +70,36 @@ def test_the_input_is_never_an_output_by_whatever_name(tmp_path: Path) -> None:
     for target in (str(clip), str(other), str(tmp_path / "." / "clip.mov")):
         with pytest.raises(UsageError, match="input itself"):
             resolve_targets(str(clip), [target], OutputSettings(overwrite=True))
+
+
+def test_the_scratch_name_is_never_the_input_either(tmp_path: Path) -> None:
+    """`livematte convert clip.part.mov -o clip.mov`, to save what an interrupted run left, must not delete it."""
+    kept = tmp_path / "clip.part.mov"
+    kept.write_bytes(b"x")
+    pictures = tmp_path / "shots.part"
+    pictures.mkdir()
+    for source, target in ((kept, tmp_path / "clip.mov"), (pictures, f"{tmp_path}/shots/")):
+        with pytest.raises(UsageError, match="until it is whole, and that is the input"):
+            resolve_targets(str(source), [str(target)], OutputSettings())
+    assert resolve_targets(str(kept), [str(tmp_path / "other.mov")], OutputSettings())
+
+
+def test_pictures_are_not_written_over_those_that_are_read(tmp_path: Path) -> None:
+    for number in range(3):
+        (tmp_path / f"shot_{number:04}.png").write_bytes(b"x")
+    pattern = str(tmp_path / "shot_%04d.png")
+    for source in (pattern, str(tmp_path)):
+        with pytest.raises(UsageError, match="input itself"):
+            resolve_targets(source, [pattern], OutputSettings(overwrite=True))
+    assert resolve_targets(str(tmp_path), [str(tmp_path / "matte_%04d.png")], OutputSettings())
+
+
+def test_scratch_in_an_empty_folder_does_not_occupy_it(tmp_path: Path) -> None:
+    (tmp_path / "shots" / "shots.part").mkdir(parents=True)
+    assert resolve_targets("clip.mp4", [f"{tmp_path}/shots/"], OutputSettings())
+    (tmp_path / "shots" / "other.txt").write_bytes(b"x")
+    with pytest.raises(UsageError, match="exists already"):
+        resolve_targets("clip.mp4", [f"{tmp_path}/shots/"], OutputSettings())
 
 
 def test_two_outputs_of_one_name_and_names_that_say_nothing_are_refused(tmp_path: Path) -> None:

@@ -94,8 +94,11 @@ def test_the_wheel(wheel: Path, builder: Builder) -> None:
 
 def test_the_wheel_holds_what_belongs_into_it(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
-    for wanted in ("livematte/py.typed", "livematte/demo/portrait.jpg", "livematte/_data/configs/reference.toml"):
-        assert wanted in names
+    for wanted in (
+        "py.typed", "demo/portrait.jpg", "_data/configs/reference.toml", "_data/configs/premiere.toml",
+        "_data/engines/livematte-s.onnx", "_data/engines/livematte-s.md", "_data/engines/isnet.toml",
+    ):  # fmt: skip
+        assert f"livematte/{wanted}" in names
     for part in ("tests/", "training/", "benchmarks/", "__pycache__", ".part"):
         assert not [name for name in names if part in name]
     assert [name for name in names if name.endswith("licenses/LICENSE")]

@@ -13,12 +13,15 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from livematte import photo, still_formats, stills
 from livematte.config import ModelSettings, Settings
 from livematte.errors import AlphaLost, NobodyFound, SinkError, SourceError, UsageError
-from livematte.photo import PhotoOptions, PhotoSummary, convert_photos
+from livematte.photos import conversion as photo
+from livematte.photos import formats as still_formats
+from livematte.photos import stills
+from livematte.photos.conversion import convert_photos
+from livematte.photos.options import PhotoOptions, PhotoSummary
+from livematte.photos.stills import read_still
 from livematte.reporting import ListReporter
-from livematte.stills import read_still
 
 NULL = Settings(model=ModelSettings(runtime="null"))
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -290,7 +293,7 @@ def test_nobody(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("a.png", b"", "not a picture"),
+        ("a.png", b"", "empty"),
         ("a.jpg", b"text", "not a picture"),
         ("a.heic", b"\0\0\0\x18ftypheic" + bytes(20), "heic"),
     ],
@@ -393,3 +396,28 @@ def test_recurrent_network_is_warmed_on_the_picture(tmp_path: Path) -> None:
         found = np.asarray(opened(tmp_path / "o" / f"{name}_matte.png"))
         # Warmed, the memory is near twice the picture: 0.5 + 0.2; cold it would be 0.6, with the other's past neither.
         assert abs(float(found.mean()) - 0.7 * value) < 2.5
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".webp"])
+def test_what_an_editor_left_in_a_tiff_is_dropped(tmp_path: Path, suffix: str) -> None:
+    """Previews, XMP with a position, and the TIFF's own strips do not travel; camera and date do."""
+    exif = exif_of_a_phone()
+    for tag in (700, 34377, 37724):  # XMP, Photoshop's resources (a preview among them), Photoshop's layers
+        exif[tag] = b"a small copy of the room, at 51.5 N"
+    path = tmp_path / "edited.tif"
+    Image.fromarray(rgb()).save(path, exif=exif.tobytes())
+    assert b"51.5 N" in path.read_bytes()
+    run([path], tmp_path / f"out{suffix}")
+    with Image.open(tmp_path / f"out{suffix}") as found:
+        kept = found.getexif()
+        assert kept[0x010F] == "A phone"
+        assert not {700, 34377, 37724} & set(kept)
+        assert suffix == ".tif" or 273 not in kept
+    assert b"51.5 N" not in (tmp_path / f"out{suffix}").read_bytes()
+
+
+def test_a_name_of_another_format_is_refused(source: Path) -> None:
+    with pytest.raises(UsageError, match=r"name of a PNG file.*out\.webp"):
+        run([source], source.with_name("out.png"), format="webp")
+    run([source], source.with_name("out"), format="webp")
+    assert opened(source.with_name("out")).format == "WEBP"

@@ -221,6 +221,62 @@ def test_a_live_source_drops_its_oldest_and_counts() -> None:
     assert pipeline.counters.dropped == 30 - len(sink.taken) > 0
 
 
+@pytest.mark.parametrize("where", ["decode", "push", "flush", "composite", "write"])
+def test_an_error_that_nobody_expected_ends_the_run_as_well(where: str) -> None:
+    def fail(*_: object) -> Any:
+        raise ZeroDivisionError(where)
+
+    source = ScriptedSource([frame(i) for i in range(50)], fail if where == "decode" else nothing)
+    matting, compositor = ScriptedMatting(fail if where == "push" else nothing), ScriptedCompositor()
+    sink = ScriptedSink(fail if where == "write" else nothing, wants="composite")
+    if where == "flush":
+        matting.flush = fail  # type: ignore[method-assign]
+    if where == "composite":
+        compositor.composite = fail  # type: ignore[method-assign]
+    with pytest.raises(ZeroDivisionError, match=where):
+        run(source, matting, sink, compositor=compositor)
+    assert sink.ends == ["open", "abort keep=False"]
+    assert source.closed == matting.closed == compositor.closed == 1
+
+
+def test_a_sink_that_cannot_even_be_aborted_does_not_keep_the_rest_open() -> None:
+    def fail(*, keep: bool) -> None:
+        raise OSError("the drive is gone")
+
+    bad, other = ScriptedSink(), ScriptedSink()
+    bad.abort = fail  # type: ignore[method-assign]
+    source, matting = ScriptedSource([frame(0)], error=ValueError("first")), ScriptedMatting()
+    with pytest.raises(ValueError, match="first"):
+        run(source, matting, bad, other)
+    assert other.ends == ["open", "abort keep=False"]
+    assert source.closed == matting.closed == 1
+
+
+@pytest.mark.parametrize("part", ["source", "matting", "compositor"])
+def test_an_error_while_closing_is_raised_and_the_others_are_closed(part: str) -> None:
+    parts = {"source": ScriptedSource([frame(0)]), "matting": ScriptedMatting(), "compositor": ScriptedCompositor()}
+
+    def fail() -> None:
+        raise OSError(f"{part} cannot be closed")
+
+    parts[part].close = fail  # type: ignore[union-attr, method-assign]
+    with pytest.raises(OSError, match=part):
+        Pipeline(parts["source"], parts["matting"], [ScriptedSink()], compositor=parts["compositor"]).run(lambda: None)  # type: ignore[arg-type]
+    assert [other.closed for name, other in parts.items() if name != part] == [1, 1]
+
+
+def test_an_error_of_the_observer_ends_the_run() -> None:
+    def tick() -> None:
+        raise SinkError("the disk is too small")
+
+    sink = ScriptedSink()
+    released = threading.Event()
+    source = ScriptedSource([frame(i) for i in range(200)], lambda index: released.wait(0.01) and None)
+    with pytest.raises(SinkError, match="too small"):
+        Pipeline(source, ScriptedMatting(), [sink]).run(tick)
+    assert sink.ends == ["open", "abort keep=False"]
+
+
 @pytest.mark.parametrize("where", ["read", "matte", "write", "open", "close"])
 def test_the_first_error_of_any_stage_is_raised_and_all_sinks_are_aborted(where: str) -> None:
     def fail(index: int) -> None:
@@ -287,6 +343,106 @@ def test_ctrl_c_is_an_interruption_that_keeps_the_part() -> None:
     with pytest.raises(Interrupted):
         Pipeline(source, ScriptedMatting(), [sink]).run(tick)
     assert sink.ends == ["open", "abort keep=True"]
+
+
+class Presser:
+    """A tick that presses Ctrl-C whenever its next condition has come true."""
+
+    def __init__(self, *conditions: Callable[[], bool]) -> None:
+        self._conditions = list(conditions)
+
+    def __call__(self) -> None:
+        if self._conditions and self._conditions[0]():
+            del self._conditions[0]
+            raise KeyboardInterrupt
+
+
+def join_late(release: threading.Event) -> None:
+    """Let the threads go that a run has left behind, as the end of the process would."""
+    release.set()
+    for thread in threading.enumerate():
+        if thread.name.startswith("livematte-"):
+            thread.join(60)
+
+
+def test_a_decoder_that_hangs_does_not_keep_ctrl_c_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Input from a pipe that says no more: what was read is written and kept."""
+    monkeypatch.setattr("livematte.pipeline._PATIENCE_SECONDS", 0.1)
+    release, sink = threading.Event(), ScriptedSink()
+    source = ScriptedSource([frame(i) for i in range(5)], lambda index: release.wait(60 * (index == 3)) and None)
+    with pytest.raises(Interrupted, match=r"kept under its \.part name"):
+        Pipeline(source, ScriptedMatting(), [sink]).run(Presser(lambda: sink.taken == [0, 1, 2]))
+    assert sink.ends == ["open", "abort keep=True"]
+    assert source.closed == 1
+    join_late(release)
+    assert sink.taken == [0, 1, 2]
+
+
+def test_a_second_ctrl_c_drops_what_lies_between_the_stages_and_keeps_the_rest() -> None:
+    entered, release, sink = threading.Event(), threading.Event(), ScriptedSink()
+
+    def slow(index: int) -> None:
+        entered.set()
+        release.wait(60)
+
+    sink.on_frame = slow
+    pipeline = Pipeline(ScriptedSource([frame(i) for i in range(50)]), ScriptedMatting(), [sink])
+    stopping = pipeline._stop_channels
+
+    def stop_and_release() -> None:
+        stopping()
+        release.set()
+
+    pipeline._stop_channels = stop_and_release  # type: ignore[method-assign]
+    with pytest.raises(Interrupted):
+        pipeline.run(Presser(entered.is_set, entered.is_set))
+    assert sink.taken == [0], "the frames that waited in the channels are not written any more"
+    assert sink.ends == ["open", "abort keep=True"]
+
+
+def test_a_sink_that_hangs_is_left_alone_after_the_second_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither it nor what it may be using is closed: that would crash a native call. Other sinks are finished."""
+    monkeypatch.setattr("livematte.pipeline._PATIENCE_SECONDS", 0.1)
+    entered, release = threading.Event(), threading.Event()
+
+    def hang(index: int) -> None:
+        entered.set()
+        release.wait(60)
+
+    stuck, other = ScriptedSink(hang), ScriptedSink()
+    source = ScriptedSource([frame(i) for i in range(50)])
+    with pytest.raises(Interrupted, match="'encode 1: scripted' did not come back"):
+        Pipeline(source, ScriptedMatting(), [stuck, other]).run(Presser(entered.is_set, entered.is_set))
+    assert stuck.ends == ["open"]
+    assert other.ends == ["open", "abort keep=True"]
+    assert source.closed == 0
+    join_late(release)
+
+
+def test_a_stage_that_hangs_after_an_error_can_be_left_with_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("livematte.pipeline._PATIENCE_SECONDS", 0.1)
+    failed, release = threading.Event(), threading.Event()
+
+    def fail(index: int) -> None:
+        failed.set()
+        raise SinkError("the disk is full")
+
+    pipeline = Pipeline(
+        ScriptedSource([frame(i) for i in range(50)]),
+        ScriptedMatting(),
+        [ScriptedSink(lambda index: release.wait(60) and None), ScriptedSink(fail)],
+    )
+    watching = pipeline._is_overdue
+
+    def press_once_failed(alive: list[threading.Thread]) -> bool:
+        if failed.is_set() and pipeline._deadline is None:
+            raise KeyboardInterrupt
+        return watching(alive)
+
+    pipeline._is_overdue = press_once_failed  # type: ignore[method-assign]
+    with pytest.raises(SinkError, match="disk is full"):
+        pipeline.run(lambda: None)
+    join_late(release)
 
 
 def test_composites_are_made_once_and_go_only_to_those_who_want_them() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from livematte.color import ColorSpec
 from livematte.errors import UsageError
-from livematte.frames import Frame, Matte, MattedFrame, Timestamp
+from livematte.frames import Frame, Matte, MattedFrame, StreamInfo, Timestamp
 from livematte.planes import new_picture
 from livematte.rate import ConstantRate, constant_rate
 
@@ -25,19 +25,34 @@ def matted(index: int, pts: int, duration: int) -> MattedFrame:
     return MattedFrame(frame, Matte(ALPHA))
 
 
+def info(rate: Fraction, *, variable: bool = False) -> StreamInfo:
+    color = ColorSpec("bt709", "tv")
+    return StreamInfo("clip", 2, 2, "yuv420p", color, Fraction(1, 1000), rate, is_variable_rate=variable)
+
+
 @pytest.mark.parametrize(
     ("text", "rate"),
     [("25", Fraction(25)), ("29.97", Fraction(30000, 1001)), ("23.976", Fraction(24000, 1001)),
      ("30000/1001", Fraction(30000, 1001)), ("12.5", Fraction(25, 2)), ("auto", Fraction(48))],
 )  # fmt: skip
 def test_rates_are_exact(text: str, rate: Fraction) -> None:
-    assert constant_rate(text, Fraction(48)) == rate
+    assert constant_rate(text, info(Fraction(48))) == rate
+
+
+@pytest.mark.parametrize(
+    ("mean", "rate"),
+    [("29.87", Fraction(30000, 1001)), ("30.02", Fraction(30)), ("23.7", Fraction(24000, 1001)), ("59.2", None),
+     ("18.5", Fraction(37, 2)), ("25.4", Fraction(25))],
+)  # fmt: skip
+def test_auto_takes_a_rate_that_editors_have_for_a_variable_source(mean: str, rate: Fraction | None) -> None:
+    assert constant_rate("auto", info(Fraction(mean), variable=True)) == (rate or Fraction(60000, 1001))
+    assert constant_rate("auto", info(Fraction(mean))) == Fraction(mean)
 
 
 @pytest.mark.parametrize("text", ["0", "-3", "many", "1/0", "100000"])
 def test_a_rate_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="not a frame rate"):
-        constant_rate(text, None)
+        constant_rate(text)
 
 
 @given(st.lists(st.integers(1, 200), min_size=1, max_size=60), st.sampled_from([5, 24, 30, 60]), st.integers(0, 5000))

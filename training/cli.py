@@ -1,4 +1,4 @@
-"""The commands of `python -m training`: prepare, pack, look, train, evaluate, export, rehearse."""
+"""The commands of `python -m training`: prepare, pack, look, train, evaluate, probe, export, rehearse."""
 
 from __future__ import annotations
 
@@ -62,6 +62,11 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--static", type=_size, metavar="HxW", help="one fixed size and batch 1, not dynamic ones")
     export.add_argument("--fp16", action="store_true", help="store weights in half precision (computed in fp32)")
     export.set_defaults(run=_export)
+    probe = commands.add_parser("probe", parents=[shared], help="where a network fails: figures and pictures")
+    probe.add_argument("model", type=Path, help=".onnx")
+    probe.add_argument("--size", type=_size, default=DEFAULTS.size)
+    probe.add_argument("--pictures", type=Path, help="folder for pictures, of synthetic people alone")
+    probe.set_defaults(run=_probe)
     rehearse = commands.add_parser("rehearse", help="every step at toy size on generated data, within a minute")
     rehearse.add_argument("--work", type=Path, help="folder to keep; a temporary one otherwise")
     rehearse.set_defaults(run=_rehearse)
@@ -177,6 +182,20 @@ def _export(options: argparse.Namespace) -> None:
 
     report = export(options.weights, options.out, static=options.static, fp16=options.fp16)
     print(options.out, *(f"{key} {value:.3g}" for key, value in report.items()))
+
+
+def _probe(options: argparse.Namespace) -> None:
+    from training import probes
+    from training.evaluate import onnx_predictor
+
+    workspace = _workspace(options)
+    predict = onnx_predictor(options.model, options.threads)
+    held_out = workspace.load("validation", torch.device("cpu"))
+    for name, row in probes.figures(predict, held_out, options.size).items():
+        print(f"{name:14s} MAD {row['MAD']:6.1f}  lost {row['lost']:.0%}")
+    if options.pictures:
+        for path in probes.write_pictures(predict, workspace, options.pictures, options.size):
+            print(path)
 
 
 def _rehearse(options: argparse.Namespace) -> None:

@@ -11,20 +11,18 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnx.numpy_helper
 import onnxruntime
 import torch
 
 from training.checkpoints import load_weights
 from training.folding import folded
+from training.graph import fix_shape, store_fp16, tidy
 from training.network import Matte, Network, multiply_adds
 
 OPSET = 17
 CHECK_SIZES = ((224, 384), (384, 224), (192, 320), (256, 448))
 MAX_DIFFERENCE = {False: 2e-4, True: 2e-2}
 """Largest |alpha| difference to PyTorch that passes, by `fp16`."""
-FP16_MIN_ELEMENTS = 64
-"""Smaller initialisers stay in fp32: nothing would be saved."""
 
 
 def export(weights: Path, out: Path, *, static: tuple[int, int] | None = None, fp16: bool = False) -> dict[str, float]:
@@ -37,8 +35,8 @@ def export(weights: Path, out: Path, *, static: tuple[int, int] | None = None, f
     load_weights(network, weights)
     network.eval()
     model = Matte(folded(network)).eval()
-    height, width = static or CHECK_SIZES[0]
-    axes = None if static else {0: "batch", 2: "height", 3: "width"}
+    height, width = CHECK_SIZES[0]
+    axes = {0: "batch", 2: "height", 3: "width"}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter by tracing calls itself deprecated; the new one needs onnxscript
         torch.onnx.export(
@@ -47,13 +45,16 @@ def export(weights: Path, out: Path, *, static: tuple[int, int] | None = None, f
             str(out),
             input_names=["rgb"],
             output_names=["alpha"],
-            dynamic_axes={"rgb": axes, "alpha": axes} if axes else None,
+            dynamic_axes={"rgb": axes, "alpha": axes},
             opset_version=OPSET,
             dynamo=False,
         )
     graph = onnx.load(str(out))
+    tidy(graph)
     if fp16:
-        _store_fp16(graph)
+        store_fp16(graph)
+    if static:
+        fix_shape(graph, static)
     onnx.checker.check_model(graph, full_check=True)
     onnx.save(graph, str(out))
     sizes = (static,) if static else CHECK_SIZES
@@ -65,26 +66,10 @@ def export(weights: Path, out: Path, *, static: tuple[int, int] | None = None, f
     return {
         "largest_difference": difference,
         "parameters": float(sum(p.numel() for n, p in model.named_parameters() if ".coarse." not in n)),
-        "gmac": multiply_adds(model, (height, width)) / 1e9,
+        "gmac": multiply_adds(model, static or CHECK_SIZES[0]) / 1e9,
         "bytes": float(out.stat().st_size),
         "nodes": float(len(graph.graph.node)),
     }
-
-
-def _store_fp16(model: onnx.ModelProto) -> None:
-    """Halve the file: large fp32 initialisers become fp16, each with a Cast back to fp32."""
-    graph = model.graph
-    casts = []
-    for tensor in graph.initializer:
-        values = onnx.numpy_helper.to_array(tensor)
-        if values.dtype != np.float32 or values.size < FP16_MIN_ELEMENTS:
-            continue
-        name, stored = tensor.name, f"{tensor.name}.fp16"
-        tensor.CopyFrom(onnx.numpy_helper.from_array(values.astype(np.float16), stored))
-        casts.append(onnx.helper.make_node("Cast", [stored], [name], name=f"{name}.cast", to=onnx.TensorProto.FLOAT))
-    nodes = casts + list(graph.node)
-    del graph.node[:]
-    graph.node.extend(nodes)
 
 
 @torch.no_grad()

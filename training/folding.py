@@ -6,13 +6,11 @@ import copy
 from collections.abc import Iterable
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 import onnx
-import onnx.numpy_helper
 import torch
 from torch import Tensor, nn
 
+from training.graph import conv_weights
 from training.network import Conv, Network
 
 MIN_VARIANCE = 1e-6
@@ -41,7 +39,7 @@ def load_onnx(network: Network, path: Path, samples: Iterable[Tensor]) -> None:
     anew: export has folded them away, and training needs them. The coarse heads, which no export holds, start from
     zero. ValueError when the graph's convolutions are not this network's.
     """
-    weights = _conv_weights(onnx.load(str(path)))
+    weights = conv_weights(onnx.load(str(path)))
     convs = _in_order_of_use(network)
     if [tuple(conv.weight.shape) for conv in convs] != [kernel.shape for kernel, _ in weights]:
         raise ValueError(
@@ -128,18 +126,3 @@ def _in_order_of_use(network: Network) -> list[nn.Conv2d]:
         hook.remove()
     network.train(was_training)
     return used
-
-
-def _conv_weights(model: onnx.ModelProto) -> list[tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]]:
-    """Kernel and bias of each Conv node in the graph's order, as float32."""
-    held = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
-    for node in model.graph.node:
-        if node.op_type in ("Cast", "Identity") and node.input[0] in held:  # fp16 storage
-            held[node.output[0]] = held[node.input[0]]
-    out = []
-    for node in model.graph.node:
-        if node.op_type == "Conv":
-            kernel = held[node.input[1]].astype(np.float32)
-            bias = held[node.input[2]] if len(node.input) > 2 else np.zeros(kernel.shape[0])
-            out.append((kernel, bias.astype(np.float32)))
-    return out

@@ -69,12 +69,16 @@ class Props:
         size: tuple[int, int],
         *,
         low: float,
+        high: float = 1.0,
         turn: float = 0.0,
     ) -> None:
-        """Show a random window of a picture of size `source` all over the frame; `low`: least share of its extent."""
+        """Show a random window of a picture of size `source` all over the frame.
+
+        low, high: the window's share of the picture; above 1 the picture's mirror image goes on beyond its edges.
+        """
         (rows, columns), (height, width) = source, size
         stretch = math.exp(rng.normal(0, 0.08))
-        share = rng.uniform(low, 1) * min(columns, rows * width / height)
+        share = rng.uniform(low, high) * min(columns, rows * width / height)
         scale = width / share
         across, down = share, height / scale
         centre = _inside(rng, across, columns), _inside(rng, down, rows)
@@ -83,17 +87,23 @@ class Props:
         self.put(layer, rng, forward, middle, height, sway=0.6)
 
     def scene(self, rng: np.random.Generator, size: tuple[int, int], *, things: float) -> Record:
-        """A room, at times out of focus; with chance `things` a photograph of a thing instead."""
-        layer = self._patch(rng, size, things, low=0.3)
+        """A room, at times out of focus; with chance `things` a photograph of a thing instead.
+
+        Cached rooms are hardly larger than the frame: small windows of them are blurred, and people would be known by
+        being sharp, so most windows are large or go on as mirror images.
+        """
+        layer = self._patch(rng, size, things, low=0.35 if rng.random() < 0.3 else 0.7)
         layer["outline"] = Outline.FRAME
         layer["defocus"] = int(rng.choice([2, 4, 8])) if rng.random() < 0.3 else 0
         return layer
 
-    def _patch(self, rng: np.random.Generator, size: tuple[int, int], things: float, low: float) -> Record:
+    def _patch(
+        self, rng: np.random.Generator, size: tuple[int, int], things: float, *, low: float, high: float = 1.5
+    ) -> Record:
         material = self._material(rng, things)
         layer = plain_layer()
         layer["picture"], layer["label"] = material.picture, Label.ROOM
-        self.fill(layer, rng, material.size, size, low=low)
+        self.fill(layer, rng, material.size, size, low=low, high=high)
         layer["colour"] = random_colour(rng, 1.0)
         return layer
 
@@ -126,7 +136,7 @@ class Props:
         centre = moved(forward, points[rng.integers(len(points))])
         layer = self._patch(rng, size, 0.4, low=0.2)
         layer["label"] = Label.PERSON
-        self._shape(layer, rng, size, centre, body * rng.uniform(0.05, 0.22))
+        self._shape(layer, rng, size, centre, body * rng.uniform(0.05, 0.15))
         back = after(inverted(figure["inverse"][0]), figure["inverse"][1])  # the body's motion, second frame to first
         for part in (layer, layer["mask"]):
             part["inverse"][1] = after(part["inverse"][0], back)

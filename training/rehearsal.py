@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 
 from training import evaluate as evaluation
+from training import probes
 from training.export import export
 from training.files import Files, pack
 from training.sources import Holdout
@@ -27,38 +28,52 @@ SIDE = 96
 PEOPLE = 12
 SCENES = 6
 THINGS = 3
+SAMPLES = 48
+CPU = torch.device("cpu")
 SETTINGS = Settings(
-    size=SIZE, batch=6, paired=2, samples=96, freeze=2, workers=0, validate_samples=96, validate_size=SIZE
+    size=SIZE, batch=4, paired=1, samples=SAMPLES, workers=0, validate_samples=SAMPLES, validate_size=SIZE
 )
 
 
 def rehearse(folder: Path) -> dict[str, float]:
-    """Run every step under `folder` on the CPU; returns a few figures. Any step that fails raises."""
+    """Run every step under `folder` on one CPU thread; returns a few figures. Any step that fails raises."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # toy tensors gain nothing from more, and threads that wait for each other cost a lot
+    try:
+        return _rehearse(folder)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _rehearse(folder: Path) -> dict[str, float]:
     data, parts, run = folder / "data", folder / "parts", folder / "run"
     holdout = write_pictures(data)
     pack(Files.open(data), Files.open(data).names(), parts, part_bytes=40_000)
     workspace = Workspace(parts, folder / "work", side=SIDE, workers=1, holdout=holdout)
     held_out = workspace.held_out(share=0.02, size=CLIP_SIZE)
-    loaded = workspace.load("training", torch.device("cpu"))
+    loaded = workspace.load("training", CPU)
 
     def train(settings: Settings, to: Path, start: Path | None) -> None:
         trainer = Trainer(loaded, held_out, to, settings, lambda line: None)
         trainer.start(start, None)
         trainer.run()
 
-    train(replace(SETTINGS, samples=48), run, None)
+    train(replace(SETTINGS, samples=SAMPLES // 2), run, None)
     train(SETTINGS, run, None)  # goes on from last.pt
     exported, half = folder / "toy.onnx", folder / "toy_fp16.onnx"
     checked = export(run / "best.pt", exported)
     export(run / "best.pt", half, fp16=True)
     export(run / "best.pt", folder / "toy_upright.onnx", static=(96, 64))
-    train(replace(SETTINGS, samples=12), folder / "again", half)  # from the weights as they would ship
+    train(replace(SETTINGS, samples=8), folder / "again", half)  # from the weights as they would ship
     write_clip(folder / "clips")
     scores = evaluation.evaluate([exported, half], workspace, clips=folder / "clips", size=SIZE, threads=1)
+    probed = probes.figures(evaluation.onnx_predictor(exported, 1), workspace.load("validation", CPU), SIZE, scenes=2)
     log = [json.loads(line) for line in (run / "log.jsonl").read_text("utf-8").splitlines()]
     return {
         "samples": log[-1]["samples"],
         "validations": sum("validation" in row for row in log),
+        "probes": len(probed),
+        "nodes": checked["nodes"],
         "export_difference": checked["largest_difference"],
         "clips_MAD": scores[str(exported)]["clips MAD"],
         "clips_MAD_fp16": scores[str(half)]["clips MAD"],

@@ -28,14 +28,14 @@ Predict = Callable[[U8], Plane]
 SIZE = (384, 672)
 SEED = 20_260_101
 STILLS = {
-    "photo": 45,
+    "photo": 50,
     "portrait": 60,
     "figure": 45,
     "turned": 40,
     "row": 35,
-    "before photo": 30,
-    "held": 30,
-    "empty": 15,
+    "before photo": 25,
+    "held": 20,
+    "empty": 25,
 }
 """300 stills by kind (plan.KINDS)."""
 PAIRS = {"photo": 12, "portrait": 16, "figure": 12, "turned": 8, "row": 6, "held": 6}
@@ -116,7 +116,7 @@ def score(predict: Predict, held_out: HeldOut, size: tuple[int, int], *, grad: b
             row["Grad"] = metrics.grad(predicted, true)
         row[f"MAD {kind}"] = row["MAD"]
         if true.mean() > 0.002:
-            row["lost"] = float(_iou(predicted, true) < LOST_IOU)
+            row["lost"] = float(iou(predicted, true) < LOST_IOU)
         for name, value in row.items():
             rows.setdefault(name, []).append(value)
     for rgb, alpha in zip(held_out.pair_rgb, held_out.pair_alpha, strict=True):
@@ -126,7 +126,8 @@ def score(predict: Predict, held_out: HeldOut, size: tuple[int, int], *, grad: b
     return {name: round(float(np.mean(values)), 4) for name, values in rows.items()}
 
 
-def _iou(predicted: Plane, true: Plane) -> float:
+def iou(predicted: Plane, true: Plane) -> float:
+    """Intersection over union of where both alphas are above one half."""
     a, b = predicted > 0.5, true > 0.5
     return int(np.count_nonzero(a & b)) / max(int(np.count_nonzero(a | b)), 1)
 

@@ -38,9 +38,10 @@ from livematte.frames import Frame, MattedFrame
 from livematte.matting.host import HostMatting
 from livematte.models.load import LoadedModel, load_model
 from livematte.models.session import Session as NetworkSession
+from livematte.photos.stills import Still, StillMatting, info_of, to_pixels, to_rgba
 from livematte.planes import alpha_to_bits
 from livematte.reporting import LogReporter, Reporter
-from livematte.stills import Still, StillMatting, info_of, to_pixels, to_rgba
+from livematte.sources.timing import fraction
 
 Alpha: TypeAlias = npt.NDArray[np.uint8]
 """(h, w) uint8, linear coverage: 255 is all person."""
@@ -268,5 +269,8 @@ def _to_rgba_frame(matted: MattedFrame, source: av.VideoFrame) -> av.VideoFrame:
     foreground = _foreground(matted)
     rgb = to_rgb(foreground, matted.frame.color, foreground.width, foreground.height)
     made = av.VideoFrame.from_ndarray(to_rgba(rgb, matted.matte.alpha), format="rgba")
-    made.pts, made.time_base = source.pts, source.time_base
+    made.pts = source.pts
+    time_base = fraction(source.time_base)
+    if time_base is not None:  # a frame that was made, rather than decoded, has none
+        made.time_base = time_base
     return made

@@ -14,11 +14,11 @@ from PIL import Image
 
 from livematte.errors import SourceError, UsageError
 from livematte.frames import Frame, Timestamp
+from livematte.photos.stills import Still, from_pil, read_still, to_frame
 from livematte.reporting import Reporter
 from livematte.sources.orientation import Orientation
 from livematte.sources.pictures import PictureChain, Tags
 from livematte.sources.timing import fraction
-from livematte.stills import Still, from_pil, read_still, to_frame
 
 Picture: TypeAlias = "bytes | str | os.PathLike[str] | Image.Image | npt.NDArray[Any] | av.VideoFrame"
 """Encoded bytes, a path, a PIL picture, an RGB or RGBA array, a decoded frame."""

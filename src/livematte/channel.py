@@ -14,7 +14,7 @@ _SMALL_ITEMS = 512
 
 
 class ChannelStopped(Exception):
-    """The run is being stopped: whoever waits on the channel gives up."""
+    """The run is being stopped, or the channel was finished by another thread than its writer: give up."""
 
 
 class Channel(Generic[T]):
@@ -39,19 +39,19 @@ class Channel(Generic[T]):
         """Add an item, waiting or dropping where the channel is full. Raises `ChannelStopped`."""
         counted = self._counts(item)
         with self._changed:
-            while self._is_full(counted) and not self._stopped:
+            while self._is_full(counted) and not (self._stopped or self._finished):
                 if counted and self._drop_oldest:
                     self._drop()
                 else:
                     self._changed.wait()
-            if self._stopped:
+            if self._stopped or self._finished:
                 raise ChannelStopped
             self._items.append(item)
             self._counted += counted
             self._changed.notify_all()
 
     def finish(self) -> None:
-        """No more items will come; the reader gets what is left, then the end."""
+        """No more items are taken, whoever puts them; the reader gets what is left, then the end."""
         with self._changed:
             self._finished = True
             self._changed.notify_all()

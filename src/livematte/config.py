@@ -26,75 +26,90 @@ class _Section(BaseModel):
 class InputSettings(_Section):
     """What is read."""
 
-    start: str | None = Field(None, description="Begin here: seconds (12.5) or [hh:]mm:ss[.fraction].")
-    end: str | None = Field(None, description="Stop before this moment of the input: seconds or [hh:]mm:ss[.fraction].")
-    size: str | None = Field(None, description="Output size: WIDTHxHEIGHT, or one side with the other as -1 (1280x-1).")
-    keep_location: bool = Field(False, description="Keep GPS positions from the input's metadata.")
-    rate: str | None = Field(None, description="Frame rate of an image sequence (24, 23.976, 30000/1001); default: 24.")
+    start: str | None = Field(default=None, description="Begin here: seconds (12.5) or [hh:]mm:ss[.fraction].")
+    end: str | None = Field(
+        default=None, description="Stop before this moment of the input: seconds or [hh:]mm:ss[.fraction]."
+    )
+    size: str | None = Field(
+        default=None, description="Output size: WIDTHxHEIGHT, or one side with the other as -1 (1280x-1)."
+    )
+    keep_location: bool = Field(default=False, description="Keep GPS positions from the input's metadata.")
+    rate: str | None = Field(
+        default=None, description="Frame rate of an image sequence (24, 23.976, 30000/1001); default: 24."
+    )
 
 
 class ModelSettings(_Section):
     """Which network runs, and on what."""
 
     model: str = Field(
-        "auto", description="A network's name (see 'livematte model list') or an .onnx file; auto: livematte-s."
+        default="auto", description="A network's name (see 'livematte model list') or an .onnx file; auto: livematte-s."
     )
     quality: Quality = Field(
-        "good", description="Size of the network's input; best also runs a mirrored pass on files."
+        default="good", description="Size of the network's input; best also runs a mirrored pass on files."
     )
     network_size: str | None = Field(
-        None, description="The network's input size, WIDTHxHEIGHT, instead of what --quality gives."
+        default=None, description="The network's input size, WIDTHxHEIGHT, instead of what --quality gives."
     )
-    runtime: str = Field("auto", description="Inference runtime: auto, onnxruntime, null.")
-    device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
-    precision: Literal["auto", "fp32", "fp16"] = Field("auto", description="What the network computes in.")
+    runtime: str = Field(default="auto", description="Inference runtime: auto, onnxruntime, null.")
+    device: str = Field(
+        default="auto",
+        description="auto, cpu, cuda, tensorrt, coreml or directml; cuda:1 is the second GPU. One that is not there "
+        "is an error, never replaced.",
+    )
+    precision: Literal["auto", "fp32", "fp16"] = Field(default="auto", description="What the network computes in.")
     threads: Annotated[int, Field(ge=0, le=256)] = Field(
-        0, description="CPU threads of the network; 0: chosen for this machine."
+        default=0, description="CPU threads of the network; 0: chosen for this machine."
     )
 
 
 class MattingSettings(_Section):
     """What happens to alpha between the network and the output."""
 
-    smooth: Smooth = Field("normal", description="Steadies alpha in time: off, normal, strong.")
+    smooth: Smooth = Field(default="normal", description="Steadies alpha in time: off, normal, strong.")
     temporal: TemporalAlgorithm = Field(
-        "auto", description="Smoothing algorithm; auto: chosen by measurement for the network."
+        default="auto", description="Smoothing algorithm; auto: chosen by measurement for the network."
     )
     refine: Refinement = Field(
-        "auto", description="How alpha grows to the picture's size; auto: by measurement for the network."
+        default="auto", description="How alpha grows to the picture's size; auto: by measurement for the network."
     )
     shrink: Annotated[float, Field(ge=-50, le=50)] = Field(
-        0.0, description="Moves the edge inward, in px at 1080p height; negative: outward."
+        default=0.0, description="Moves the edge inward, in px at 1080p height; negative: outward."
     )
-    feather: Annotated[float, Field(ge=0, le=50)] = Field(0.0, description="Softens the edge, in px at 1080p height.")
+    feather: Annotated[float, Field(ge=0, le=50)] = Field(
+        default=0.0, description="Softens the edge, in px at 1080p height."
+    )
     levels: tuple[float, float] = Field(
-        (0.0, 1.0), description="BLACK,WHITE: alpha at or below BLACK becomes 0, at or above WHITE 1."
+        default=(0.0, 1.0), description="BLACK,WHITE: alpha at or below BLACK becomes 0, at or above WHITE 1."
     )
     despill: Annotated[float, Field(ge=0, le=1)] = Field(
-        0.0, description="Takes green or blue spill out of the edge, 0 to 1."
+        default=0.0, description="Takes green or blue spill out of the edge, 0 to 1."
     )
-    keep_background: bool = Field(False, description="Keep the source's colours under alpha 0, for those who regrade.")
+    keep_background: bool = Field(
+        default=False, description="Keep the source's colours under alpha 0, for those who regrade."
+    )
 
 
 class OutputSettings(_Section):
     """What is written."""
 
     format: str | None = Field(
-        None, description="mov, webm, mkv, mp4, png, nut, rawvideo or null; default: by the output's name, else mov."
+        default=None,
+        description="mov, webm, mkv, mp4, png, nut, rawvideo or null; default: by the output's name, else mov.",
     )
-    encode: Encode = Field("good", description="fast, good or lossless.")
-    alpha_only: bool = Field(False, description="Write alpha alone, as a grey picture.")
-    foreground_only: bool = Field(False, description="Write the cleaned colours alone, opaque.")
+    encode: Encode = Field(default="good", description="fast, good or lossless.")
+    alpha_only: bool = Field(default=False, description="Write alpha alone, as a grey picture.")
+    foreground_only: bool = Field(default=False, description="Write the cleaned colours alone, opaque.")
     background: str | None = Field(
-        None,
+        default=None,
         description="Put this behind the person: a colour, an image, a video, blur or blur=PX.",
     )
     constant_rate: str | None = Field(
-        None,
+        default=None,
         description="Duplicate or drop frames to this constant rate (30, 30000/1001, auto: the source's nominal rate).",
     )
-    audio: bool = Field(True, description="Keep the input's audio tracks.")
-    overwrite: bool = Field(False, description="Replace outputs that exist.")
+    audio: bool = Field(default=True, description="Keep the input's audio tracks.")
+    overwrite: bool = Field(default=False, description="Replace outputs that exist.")
 
 
 class Settings(_Section):

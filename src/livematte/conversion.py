@@ -121,7 +121,7 @@ class Conversion:
         settings = self.settings
         targets = naming.resolve_targets(self.source_spec, self.targets, settings.output)
         if settings.output.constant_rate is not None:
-            constant_rate(settings.output.constant_rate, None)
+            constant_rate(settings.output.constant_rate)
         self._source = open_source(self.source_spec, settings.input, reporter=self.reporter)
         info = self._info = self._source.info
         self._sinks = [
@@ -130,7 +130,10 @@ class Conversion:
         if any(sink.wants == "composite" for sink in self._sinks) and settings.output.background is not None:
             self._compositor = Compositor(settings.output.background, info, reporter=self.reporter)
         if settings.output.constant_rate is not None:
-            self._rate = ConstantRate(constant_rate(settings.output.constant_rate, info.frame_rate))
+            self._rate = ConstantRate(constant_rate(settings.output.constant_rate, info))
+            self.reporter.note(f"the output gets a constant {float(self._rate.rate):.6g} frames a second.")
+        elif info.is_variable_rate:
+            self.reporter.note("every picture keeps its own time. For editors that drift, use --constant-rate.")
         if self.loaded is None:
             self.loaded, self._owns_model = load_model(settings.model, reporter=self.reporter), True
         self._matting = HostMatting(

@@ -16,16 +16,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol
 
 import av
 import numpy as np
 import numpy.typing as npt
 
 from livematte.color import ColorSpec
-
-AlphaArray: TypeAlias = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
-"""(H, W), linear coverage at the picture's size; see Note [Alpha scale]."""
+from livematte.planes import AlphaArray as AlphaArray
 
 
 @dataclass(frozen=True, slots=True)

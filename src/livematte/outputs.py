@@ -6,9 +6,11 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from livematte.config import OutputSettings
 from livematte.errors import UsageError
+from livematte.sinks.faults import explained
 from livematte.sinks.formats import STDOUT, format_for, is_pattern
 
 
@@ -28,20 +30,24 @@ def resolve_targets(source: str, targets: Sequence[str], settings: OutputSetting
         if path in seen:
             raise UsageError(f"the output {name} is named twice. Give each output a name of its own.")
         seen.add(path)
-        refuse_input_as_output(source, name)
-        refuse_existing(name, overwrite=settings.overwrite)
+        with explained(name):
+            refuse_input_as_output(source, name)
+            refuse_existing(name, overwrite=settings.overwrite)
     return names
 
 
 def default_target(source: str, settings: OutputSettings) -> str:
-    """`<stem>_alpha.mov` beside a file, in the current folder for `-` and URLs; by format and background."""
+    """`<stem>_alpha.mov`, by format and background: beside a file, in the current folder for `-` and URLs."""
     is_file = "://" not in source and source != STDOUT
     path = Path(source)
-    stem = (path.name if path.is_dir() else path.stem.split("%")[0].rstrip("_-. ")) if is_file else ""
+    if is_file:
+        stem = path.name if path.is_dir() else path.stem.split("%")[0].rstrip("_-. ")
+    else:
+        stem = re.sub(r"[^\w.-]+", "_", Path(unquote(urlsplit(source).path)).stem).strip("_-. ")
     folder = path.parent if is_file and path.parent.is_dir() else Path()
     what = "alpha"
     if settings.background is not None:
-        what = _background_word(settings.background)
+        what = background_word(settings.background)
     elif settings.alpha_only:
         what = "matte"
     elif settings.foreground_only:
@@ -52,26 +58,60 @@ def default_target(source: str, settings: OutputSettings) -> str:
     return name if str(folder) == "." else f"{folder}{os.sep}{name}"
 
 
-def _background_word(background: str) -> str:
+def background_word(background: str) -> str:
+    """What a background adds to an output's name: `blur` of `blur=40`, `sky` of `shots/sky.jpg`."""
     word = background.split("=")[0] if background.startswith("blur") else Path(background).stem
     safe = "".join(letter if letter.isalnum() else "-" for letter in word).strip("-")
     return safe or "background"
 
 
 def refuse_input_as_output(source: str, target: str) -> None:
-    """UsageError where the output is the input itself, by whatever name."""
-    if os.path.exists(source) and os.path.exists(target) and os.path.samefile(source, target):
+    """UsageError where the output, or the scratch name that it grows under, is the input itself, by whatever name."""
+    if _is_same(source, target) or _replaces_pictures(source, target):
         raise UsageError(f"the output {target} is the input itself. Give the output another name with -o.")
+    scratch = _scratch_path(target)
+    if _is_same(source, scratch):
+        raise UsageError(
+            f"{target} is written as {scratch.name} until it is whole, and that is the input. Rename the input, or "
+            "give the output another name with -o."
+        )
+
+
+def _is_same(source: str, target: str | Path) -> bool:
+    return os.path.exists(source) and os.path.exists(target) and os.path.samefile(source, target)
+
+
+def _replaces_pictures(source: str, target: str) -> bool:
+    """True where numbered pictures would be written over those that are read."""
+    if not is_pattern(target):
+        return False
+    if is_pattern(source):
+        return Path(source).absolute() == Path(target).absolute()
+    return _is_same(source, Path(target).parent) and _has_numbered(target)
+
+
+def _scratch_path(target: str) -> Path:
+    from livematte.sinks.images import part_folder
+    from livematte.sinks.video import part_path
+
+    is_folder = is_pattern(target) or target.endswith(("/", "\\")) or Path(target).is_dir()
+    return part_folder(target) if is_folder else part_path(Path(target))
+
+
+def _has_numbered(pattern: str) -> bool:
+    """True where a file exists that `shot_%04d.png` names."""
+    path = Path(pattern)
+    numbered = re.compile(re.sub(r"%0?\d*d", r"\\d+", re.escape(path.name)))
+    return path.parent.is_dir() and any(numbered.fullmatch(one.name) for one in path.parent.iterdir())
 
 
 def refuse_existing(target: str, *, overwrite: bool) -> None:
-    """UsageError where the output exists and may not be replaced. An empty folder counts as free."""
+    """UsageError where the output exists and may not be replaced. A folder with nothing but scratch in it is free."""
     path = Path(target)
     if is_pattern(target):
-        first = re.escape(path.name)
-        numbered = re.compile(re.sub(r"%0?\d*d", r"\\d+", first))
-        occupied = path.parent.is_dir() and any(numbered.fullmatch(one.name) for one in path.parent.iterdir())
+        occupied = _has_numbered(target)
     else:
-        occupied = any(path.iterdir()) if path.is_dir() else path.exists()
+        scratch = _scratch_path(target)
+        occupied = any(one != scratch for one in path.iterdir()) if path.is_dir() else path.exists()
     if occupied and not overwrite:
         raise UsageError(f"{target} exists already. Choose another name with -o, or replace it with --overwrite.")

@@ -4,7 +4,11 @@ Note [How a run ends]
     The source's end travels through the channels behind the last frame, so every stage finishes its work. An error
     in any stage stops all of them at once; the first one is raised, and every sink is aborted. Two things end a
     run early but in order: Ctrl-C (or `stop`) and a source that broke off. Then what was read is matted and
-    written, and the sinks keep it, playable, under its `.part` name. A second Ctrl-C does not wait.
+    written, and the sinks keep it, playable, under its `.part` name. A second Ctrl-C drops what lies between the
+    stages, and waits `_PATIENCE_SECONDS` for each to come back from its present frame; a third does not wait.
+
+    A thread that hangs in native code (a server that is silent, a pipe that nobody empties) cannot be ended. It is
+    left behind, a daemon, with all that it may be using: memory freed under a running encoder crashes.
 """
 
 from __future__ import annotations
@@ -12,7 +16,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
@@ -27,11 +31,17 @@ from livematte.stats import Stats
 
 Item: TypeAlias = Frame | MattedFrame | Composite | AudioPacket
 
-_FRAMES_BETWEEN_STAGES = 3
-"""Frames a channel holds: enough to ride out a stage's jitter; 3 of 1080p 4:2:0 with alpha are 16 MB."""
+_FRAMES_DECODED = 3
+_FRAMES_MATTED = 1
+_FRAMES_BEFORE_SINK = 2
+"""Frames that the channels hold: enough to ride out a stage's jitter. A decoded 1080p frame is 3 MB; a matted one, with
+alpha and foreground, 8 MB, and where a sink is late they fill up: with 3 everywhere the peak depended on such luck."""
 
 EMPTY_MEAN_ALPHA = 0.005
 """A frame whose mean alpha is below this shows nobody."""
+
+_PATIENCE_SECONDS = 5.0
+"""How long a run that is being stopped waits for a stage that does not come back."""
 
 
 @dataclass(slots=True)
@@ -44,6 +54,9 @@ class Counters:
     """Dropped for a constant rate, by a live source's channel, or by a sink that may drop."""
     repeated: int = 0
     empty_frames: int = 0
+    """Frames with nobody in them."""
+    leading_empty: int = 0
+    """Those of them before the first frame with somebody."""
     written: dict[str, int] = field(default_factory=dict)
     """Frames that each sink has taken."""
 
@@ -81,13 +94,14 @@ class Pipeline:
         self.rate = rate
         self.stats = stats or Stats()
         self.counters = Counters(written=dict.fromkeys(self._sink_stages(), 0))
-        self._frames: Channel[Item] = Channel(_FRAMES_BETWEEN_STAGES, _is_frame, drop_oldest=source.is_live)
-        self._matted: Channel[Item] = Channel(_FRAMES_BETWEEN_STAGES, _is_frame)
-        self._inboxes = [Channel[Item](_FRAMES_BETWEEN_STAGES, _is_frame, drop_oldest=s.drops) for s in self.sinks]
+        self._frames: Channel[Item] = Channel(_FRAMES_DECODED, _is_frame, drop_oldest=source.is_live)
+        self._matted: Channel[Item] = Channel(_FRAMES_MATTED, _is_frame)
+        self._inboxes = [Channel[Item](_FRAMES_BEFORE_SINK, _is_frame, drop_oldest=s.drops) for s in self.sinks]
         self._error: BaseException | None = None
         self._early: LivematteError | None = None
         self._lock = threading.Lock()
         self._stop_reading = threading.Event()
+        self._deadline: float | None = None
         self._opened: list[Sink] = []
         self._closed: set[int] = set()
 
@@ -100,8 +114,8 @@ class Pipeline:
     def run(self, tick: Callable[[], None], stop: threading.Event | None = None) -> Counters:
         """Run to the end. `tick` is called about five times a second on the caller's thread.
 
-        Raises the first error of any stage, `EndedEarly` or `Interrupted` (Note [How a run ends]). Whatever happens,
-        all threads have ended and the source, the matting and each sink are closed or aborted when this returns.
+        Raises the first error of any stage, `EndedEarly` or `Interrupted`. When this returns, all threads have ended,
+        and the source, the matting and each sink are closed or aborted, except those that hang (Note [How a run ends]).
         """
         threads = [threading.Thread(target=t, name=f"livematte-{n}", daemon=True) for n, t in self._targets()]
         running: list[threading.Thread] = []
@@ -110,13 +124,12 @@ class Pipeline:
             for thread in threads:
                 thread.start()
                 running.append(thread)
-            self._watch(threads, tick, stop)
+            self._watch(running, tick, stop)
         except BaseException as error:
             self._fail(error)
+            self._watch(running, tick, None)
         finally:
-            for thread in running:
-                thread.join()
-            self._end()
+            self._end({thread.name.removeprefix("livematte-") for thread in running if thread.is_alive()})
         if self._error is not None:
             raise self._error
         if self._early is not None and len(self._closed) < len(self.sinks):
@@ -131,29 +144,57 @@ class Pipeline:
             sink.open(self.info)
 
     def _watch(self, threads: list[threading.Thread], tick: Callable[[], None], stop: threading.Event | None) -> None:
-        while any(thread.is_alive() for thread in threads):
+        """Tick until all threads have ended, or those that are left are overdue."""
+        while alive := [thread for thread in threads if thread.is_alive()]:
             try:
                 if stop is not None and stop.is_set():
                     self._interrupt()
-                next((t for t in threads if t.is_alive()), threads[0]).join(0.2)
-                tick()
+                if self._is_overdue(alive):
+                    return
+                alive[0].join(0.2)
+                if self._error is None:
+                    tick()
             except KeyboardInterrupt:
-                if self._stop_reading.is_set():
-                    raise
-                self._interrupt()
+                self._interrupt_or_hurry()
+
+    def _interrupt_or_hurry(self) -> None:
+        if not self._stop_reading.is_set():
+            self._interrupt()
+            return
+        self._stop_channels()
+        patience = _PATIENCE_SECONDS if self._deadline is None else 0.0
+        self._deadline = time.monotonic() + patience
 
     def _interrupt(self) -> None:
+        """End in order: what was read is still written. A decoder that hangs is not waited for."""
         with self._lock:
             if self._early is None:
                 self._early = Interrupted("interrupted; what was written so far is kept under its .part name.")
         self._stop_reading.set()
+        self._frames.finish()
 
-    def _end(self) -> None:
+    def _is_overdue(self, alive: list[threading.Thread]) -> bool:
+        only_decoding = all(thread.name == "livematte-decode" for thread in alive)
+        if self._deadline is None and only_decoding and self._stop_reading.is_set():
+            self._deadline = time.monotonic() + _PATIENCE_SECONDS
+        return self._deadline is not None and time.monotonic() >= self._deadline
+
+    def _end(self, hanging: set[str]) -> None:
         """Sinks first: up to PyAV 18, a stream that an audio track refers to must not outlive its container."""
         keep = self._error is None and self._early is not None
-        for number, sink in enumerate(self._opened):
-            if number not in self._closed:
-                sink.abort(keep=keep)
+        for number, (stage, sink) in enumerate(zip(self._sink_stages(), self._opened, strict=False)):
+            if number not in self._closed and stage not in hanging:
+                with self._cleaning():
+                    sink.abort(keep=keep)
+        hanging.discard("decode")  # sources know how to be closed under a read
+        if hanging:
+            names = " and ".join(sorted(hanging))
+            self._early = Interrupted(
+                f"interrupted, and '{names}' did not come back within {_PATIENCE_SECONDS:.0f} seconds; what was "
+                "written so far may not play to its end."
+            )
+            self._closed.clear()
+            return
         for part in (self.source, self.matting, self.compositor):
             if part is not None:
                 with self._cleaning():
@@ -198,6 +239,9 @@ class Pipeline:
             if self._error is None:
                 self._error = error
         self._stop_reading.set()
+        self._stop_channels()
+
+    def _stop_channels(self) -> None:
         for channel in (self._frames, self._matted, *self._inboxes):
             channel.stop()
 
@@ -215,8 +259,8 @@ class Pipeline:
                 return
             if isinstance(item, Frame):
                 self.stats.add("decode", time.perf_counter() - begin)
-                self.counters.decoded += 1
             self._frames.put(item)
+            self.counters.decoded += isinstance(item, Frame)
 
     def _matte(self) -> None:
         for item in self._frames:
@@ -232,8 +276,10 @@ class Pipeline:
 
     def _hand_on(self, matted: Sequence[MattedFrame]) -> None:
         for one in matted:
+            if _shows_nobody(one):
+                self.counters.leading_empty += self.counters.empty_frames == self.counters.matted
+                self.counters.empty_frames += 1
             self.counters.matted += 1
-            self.counters.empty_frames += _shows_nobody(one)
             self._put_matted([one] if self.rate is None else self.rate.push(one))
 
     def _put_matted(self, matted: Sequence[MattedFrame]) -> None:
@@ -259,7 +305,7 @@ class Pipeline:
     def _write(self, number: int) -> None:
         sink, stage = self.sinks[number], self._sink_stages()[number]
         for item in self._inboxes[number]:
-            with self.stats.measure(stage) if _is_frame(item) else _nothing():
+            with self.stats.measure(stage) if _is_frame(item) else nullcontext():
                 sink.write(item)  # type: ignore[arg-type]
             self.counters.written[stage] += _is_frame(item)
         if self._early is None:
@@ -268,11 +314,6 @@ class Pipeline:
 
     def _sink_stages(self) -> tuple[str, ...]:
         return tuple(f"encode {n}: {s.name}" if len(self.sinks) > 1 else "encode" for n, s in enumerate(self.sinks, 1))
-
-
-@contextmanager
-def _nothing() -> Iterator[None]:
-    yield
 
 
 def _is_frame(item: Item) -> bool:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import av
 import numpy as np
 import numpy.typing as npt
 
-from livematte.frames import AlphaArray
-
-PlaneArray = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+PlaneArray: TypeAlias = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+"""(h, w) samples of one plane."""
+AlphaArray: TypeAlias = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+"""(H, W), linear coverage at the picture's size; see Note [Alpha scale] in `frames.py`."""
 
 
 @dataclass(frozen=True, slots=True)

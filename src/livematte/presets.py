@@ -76,7 +76,10 @@ def read_layer(path: Path) -> Layer:
         with path.open("rb") as file:
             stated = tomllib.load(file)
     except OSError as error:
-        raise UsageError(f"the settings file {path} cannot be read: {error.strerror or error}.") from error
+        raise UsageError(
+            f"the settings file {path} cannot be read: {error.strerror or error}. Check its name; a preset that comes "
+            "with livematte is named with --preset instead."
+        ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(
             f'the settings file {path} is not valid TOML: {error}. A setting looks like: format = "webm", under its '

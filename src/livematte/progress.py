@@ -41,7 +41,7 @@ class Watch:
         """Called about five times a second while the run goes on."""
         progress = self.progress()
         self._forecast(progress)
-        self._look_for_somebody(progress)
+        self._say_nobody_was_seen(_NOBODY_SECONDS * float(self._info.frame_rate or 25))
         if self._observer is not None:
             self._observer(progress)
 
@@ -50,6 +50,7 @@ class Watch:
         progress = self.progress(finished=True)
         if self._observer is not None:
             self._observer(progress)
+        self._say_nobody_was_seen(self._pipeline.counters.matted)
         return progress
 
     def progress(self, *, finished: bool = False) -> Progress:
@@ -97,18 +98,18 @@ class Watch:
                     "(--format webm, or --encode fast)."
                 )
 
-    def _look_for_somebody(self, progress: Progress) -> None:
-        counters = self._pipeline.counters
-        rate = float(self._info.frame_rate or 25)
-        if self._said_nobody or counters.matted < _NOBODY_SECONDS * rate:
+    def _say_nobody_was_seen(self, frames: float) -> None:
+        """Once, where the run began with that many frames without anybody."""
+        empty = self._pipeline.counters.leading_empty
+        if self._said_nobody or not empty or empty < frames:
             return
         self._said_nobody = True
-        if progress.empty_frames >= counters.matted:
-            self._reporter.warn(
-                f"nobody was found in the first {_NOBODY_SECONDS:.0f} seconds. If there is a person, try --quality "
-                "best or --model rvm-mobilenetv3; for things and animals, --model isnet ('livematte model list' shows "
-                "all)."
-            )
+        rate = float(self._info.frame_rate or 25)
+        where = f"the first {_NOBODY_SECONDS:.0f} seconds" if empty >= _NOBODY_SECONDS * rate else "any frame"
+        self._reporter.warn(
+            f"nobody was found in {where}. If there is a person, try --quality best or --model rvm-mobilenetv3; for "
+            "things and animals, --model isnet ('livematte model list' shows all)."
+        )
 
 
 def _folders(sinks: Sequence[Sink]) -> set[Path]:

@@ -4,17 +4,31 @@ from __future__ import annotations
 
 from dataclasses import replace
 from fractions import Fraction
+from typing import Final
 
-from livematte.frames import MattedFrame, Timestamp
+from livematte.frames import MattedFrame, StreamInfo, Timestamp
 from livematte.sources.timing import parse_rate
 
+_STANDARD: Final = tuple(
+    Fraction(*rate)
+    for rate in ((24000, 1001), (24,), (25,), (30000, 1001), (30,), (48,), (50,), (60000, 1001), (60,), (100,), (120,))
+)
+_NEAR: Final = Fraction(1, 20)
 
-def constant_rate(text: str, nominal: Fraction | None) -> Fraction:
+
+def constant_rate(text: str, info: StreamInfo | None = None) -> Fraction:
     """The rate that `--constant-rate` asks for: a number, or `auto` for the source's nominal rate, else 30.
 
-    Decimal NTSC rates (23.976, 29.97, 59.94) are their exact fractions. UsageError for what is not a rate.
+    A variable source's nominal rate is its mean (29.87), which no editor has: `auto` takes the standard rate within 5 %
+    of it. Decimal NTSC rates (23.976, 29.97, 59.94) are their exact fractions. UsageError for what is not a rate.
     """
-    return (nominal or Fraction(30)) if text == "auto" else parse_rate(text)
+    if text != "auto":
+        return parse_rate(text)
+    mean = (info.frame_rate if info is not None else None) or Fraction(30)
+    if info is None or not info.is_variable_rate:
+        return mean
+    nearest = min(_STANDARD, key=lambda rate: abs(rate - mean))
+    return nearest if abs(nearest - mean) <= _NEAR * mean else mean
 
 
 class ConstantRate:

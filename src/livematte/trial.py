@@ -53,7 +53,8 @@ def try_conversion(
     if source == STDOUT:
         raise UsageError("--try reads the clip several times, which a pipe does not allow. Save it to a file first.")
     reporter = Once(reporter)
-    names = naming.resolve_targets(source, targets, settings.output)
+    # Nothing is written under these names, so they may exist.
+    names = naming.resolve_targets(source, targets, settings.output.model_copy(update={"overwrite": True}))
     loaded = load_model(settings.model, reporter=reporter)
     try:
         info = _describe(source, settings, reporter)
@@ -188,5 +189,12 @@ def _forecast_lines(sample: _Sample) -> list[str]:
 def _options(settings: Settings) -> str:
     """The options that differ from the defaults, as they would be typed."""
     changed = settings.model_dump(exclude_defaults=True)
-    words = [f"--{key.replace('_', '-')} {value}" for section in changed.values() for key, value in section.items()]
+    words = [_typed(key, value) for section in changed.values() for key, value in section.items()]
     return " ".join(words) or "all defaults"
+
+
+def _typed(key: str, value: object) -> str:
+    option = key.replace("_", "-")
+    if isinstance(value, bool):
+        return f"--{option}" if value else f"--no-{option}"
+    return f"--{option} {','.join(f'{one:g}' for one in value) if isinstance(value, tuple) else value}"

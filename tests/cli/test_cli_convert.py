@@ -57,7 +57,8 @@ def test_json_lines(command: Command) -> None:
 
 
 def test_quiet_says_nothing(command: Command) -> None:
-    done = command("convert", SYNTHETIC, "-o", "a.mov", "--quiet")
+    # The null network sees somebody everywhere: an empty clip would be a warning, which --quiet does not silence.
+    done = command("convert", SYNTHETIC, "-o", "a.mov", "--quiet", "--runtime", "null")
     assert (done.code, done.out, done.err) == (0, "", "")
 
 
@@ -161,3 +162,29 @@ def test_a_person_is_asked_before_a_file_is_replaced(command: Command, monkeypat
     assert Path("out.mov").stat().st_size > 1000
     assert len(asked) == 2
     assert "out.mov" in asked[0]
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_constant_rate_needs_no_number(command: Command, clip: Path, place: int) -> None:
+    words: list[object] = [clip, "-o", "a.mov"]
+    words.insert(place, "--constant-rate")
+    done = command("convert", *words)
+    assert done.code == 0, done.err
+    assert "constant 25 frames a second" in done.out
+
+
+def test_what_is_clicked_depends_on_what_was_written(command: Command) -> None:
+    done = command("convert", SYNTHETIC, "-o", "a.mov", "--alpha-only")
+    assert "luma matte" in done.out
+    assert "Straight" not in done.out
+
+
+@pytest.mark.parametrize("json_lines", [[], ["--json"]])
+@pytest.mark.parametrize("number", [1, 2])
+def test_credentials_in_addresses_are_never_shown(command: Command, json_lines: list[str], number: int) -> None:
+    addresses = [f"http://bob:s3cret@127.0.0.1:9/{n}.mp4?token=abc123" for n in range(number)]
+    done = command("convert", *addresses, "--debug", *json_lines)
+    assert done.code == (3 if number == 1 else 1)
+    assert "127.0.0.1:9/0.mp4" in done.out + done.err
+    for secret in ("s3cret", "abc123", "bob"):
+        assert secret not in done.out + done.err

@@ -101,9 +101,9 @@ def test_a_file_that_is_no_network(command: Command, tmp_path: Path) -> None:
 
 
 def test_weights_with_the_wrong_checksum(command: Command) -> None:
-    from livematte.models import manifest, weights
+    from livematte.models import catalogue, weights
 
-    place = weights.place_of(manifest.by_name("selfie").weights())
+    place = weights.place_of(catalogue.by_name("selfie").weights())
     place.parent.mkdir(parents=True)
     place.write_bytes(b"somebody else's weights")
     done = command("convert", SYNTHETIC, "--model", "selfie", "-o", "out.mov")
@@ -185,7 +185,11 @@ def test_ctrl_c_keeps_what_is_there_under_its_part_name(tmp_path: Path) -> None:
     while time.monotonic() < deadline and not (part.exists() and part.stat().st_size > 100_000):
         time.sleep(0.1)
     running.send_signal(signal.SIGINT)
-    _, errors = running.communicate(timeout=60)
+    with running:  # closes its pipes, whatever happens
+        try:
+            _, errors = running.communicate(timeout=60)
+        finally:
+            running.kill()
     assert running.returncode == 130, errors
     assert "Traceback" not in errors
     assert "out.part.mov" in errors

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from outcome import Command
 
-from livematte.models.manifest import shipped
+from livematte.models.catalogue import shipped
 
 
 def test_list_names_every_network_with_licence_and_size(command: Command) -> None:

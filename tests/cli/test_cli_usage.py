@@ -49,7 +49,7 @@ def test_help_of_convert_comes_from_the_settings_table(command: Command) -> None
     ("arguments", "parts"),
     [
         (["conver", "a"], ["no command 'conver'", "Did you mean 'convert'?"]),
-        (["convert"], ["INPUTS is missing", "livematte convert --help"]),
+        (["convert"], ["the input is missing", "livematte convert clip.mp4", "livematte convert --help"]),
         (["convert", "a.mp4", "--qualit", "best"], ["no option '--qualit'", "'--quality'"]),
         (["convert", "a.mp4", "--quality", "superb"], ["--quality cannot be 'superb'", "fast, good or best"]),
         (["convert", "a.mp4", "--despill", "3"], ["--despill cannot be '3'", "a number from 0 to 1"]),
@@ -59,7 +59,7 @@ def test_help_of_convert_comes_from_the_settings_table(command: Command) -> None
         (["convert", "a.mp4", "--threads"], ["--threads needs a value"]),
         (["convert", "a.mp4", "--quiet=7"], ["--quiet cannot be '7'", "true or false"]),
         (["convert", "a.mp4", "--model", "a", "--model", "b"], ["--model is given more than once"]),
-        (["model", "show"], ["NAME is missing"]),
+        (["model", "show"], ["the name is missing", "livematte model list"]),
         (["model", "show", "isnet", "u2net"], ["'u2net' is one argument too many"]),
         (["doctor", "--jsn"], ["no option '--jsn'", "'--json'"]),
     ],

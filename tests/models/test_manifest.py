@@ -9,37 +9,48 @@ import pytest
 
 from livematte import resources
 from livematte.errors import ModelError
-from livematte.models import manifest as manifests
+from livematte.models import catalogue
 
 ENGINES = resources.root() / "engines"
 GOOD = (ENGINES / "livematte-s.toml").read_text(encoding="utf-8")
 
 
 def test_the_shipped_ones() -> None:
-    assert list(manifests.shipped()) == [
+    assert list(catalogue.shipped()) == [
         "livematte-s", "isnet", "modnet-photographic", "modnet-webcam", "rvm-mobilenetv3", "selfie", "u2net",
         "u2net_human_seg", "u2netp",
     ]  # fmt: skip
-    for name, one in manifests.shipped().items():
+    for name, one in catalogue.shipped().items():
         assert name == one.name
         assert one.licence.text
 
 
 def test_aliases() -> None:
-    assert manifests.by_name("auto").name == manifests.DEFAULT == "livematte-s"
-    assert manifests.by_name("rvm").name == "rvm-mobilenetv3"
-    assert manifests.by_name("modnet").name == "modnet-photographic"
+    assert catalogue.by_name("auto").name == catalogue.DEFAULT == "livematte-s"
+    assert catalogue.by_name("rvm").name == "rvm-mobilenetv3"
+    assert catalogue.by_name("modnet").name == "modnet-photographic"
+
+
+def test_what_is_embedded_has_a_model_card_for_these_bytes() -> None:
+    """A network that takes another's place under the same name takes its card along."""
+    for one in catalogue.shipped().values():
+        for weights in (file for graph in one.graphs for file in graph.weights if file.source == "embedded"):
+            card = (ENGINES / f"{one.name}.md").read_text(encoding="utf-8")
+            assert weights.sha256 in card
+            assert one.licence.spdx in card
+            for heading in ("## Input and output", "## Figures", "## What it was trained on", "## What it does badly"):
+                assert heading in card
 
 
 def test_embedded_bytes_are_the_manifests() -> None:
-    (weights,) = manifests.by_name("auto").graph.weights
+    (weights,) = catalogue.by_name("auto").graph.weights
     data = (ENGINES / weights.file).read_bytes()
     assert hashlib.sha256(data).hexdigest() == weights.sha256
     assert len(data) == weights.size_bytes
 
 
 def test_every_fetchable_file_is_pinned() -> None:
-    for one in manifests.shipped().values():
+    for one in catalogue.shipped().values():
         for weights in one.graph.weights:
             if weights.source == "url":
                 assert weights.url.startswith("https://")
@@ -48,21 +59,21 @@ def test_every_fetchable_file_is_pinned() -> None:
 
 
 def test_rvm_as_its_publisher_describes_it() -> None:
-    graph = manifests.by_name("rvm").graph
+    graph = catalogue.by_name("rvm").graph
     assert [(s.input, s.output, s.channels, s.stride) for s in graph.states] == [
         ("r1i", "r1o", 16, 2), ("r2i", "r2o", 20, 4), ("r3i", "r3o", 40, 8), ("r4i", "r4o", 64, 16),
     ]  # fmt: skip
     assert (graph.alpha.name, graph.alpha.position) == ("pha", 1)
     assert graph.extra[0].dtype == "float32"
-    assert manifests.by_name("rvm").is_recurrent
+    assert catalogue.by_name("rvm").is_recurrent
 
 
 def test_weights_by_precision() -> None:
-    rvm = manifests.by_name("rvm")
+    rvm = catalogue.by_name("rvm")
     assert rvm.weights("auto").precision == "fp32"
     assert rvm.weights("fp16").file == "rvm_mobilenetv3_fp16.onnx"
     with pytest.raises(ModelError, match="no file in fp16; it exists in fp32"):
-        manifests.by_name("isnet").weights("fp16")
+        catalogue.by_name("isnet").weights("fp16")
 
 
 @pytest.mark.parametrize(
@@ -81,11 +92,11 @@ def test_weights_by_precision() -> None:
 )  # fmt: skip
 def test_a_wrong_manifest_names_file_key_value_and_allowed(change: tuple[str, str], said: list[str]) -> None:
     if "f081" in change[0]:  # the hash changes with each better network
-        digest = manifests.by_name("auto").weights().sha256
+        digest = catalogue.by_name("auto").weights().sha256
         change = (f'sha256 = "{digest}"', f'sha256 = "{digest.upper()}"')
     assert change[0] in GOOD
     with pytest.raises(ModelError) as caught:
-        manifests.parse(GOOD.replace(*change), "mine.toml")
+        catalogue.parse(GOOD.replace(*change), "mine.toml")
     assert str(caught.value).startswith("mine.toml")
     for part in said:
         assert part in str(caught.value)
@@ -112,7 +123,7 @@ labels_input = "point_labels"
     text = encoder + decoder + GOOD[end:]
     path = tmp_path / "sam.toml"
     path.write_text(text, encoding="utf-8")
-    found = manifests.read(path)
+    found = catalogue.read(path)
     assert [graph.role for graph in found.graphs] == ["image_encoder", "mask_decoder"]
     assert found.prompt.kinds == ("points", "box")
     with pytest.raises(ModelError, match="2 graphs"):
@@ -121,9 +132,9 @@ labels_input = "point_labels"
 
 def test_unknown_name_lists_the_known() -> None:
     with pytest.raises(ModelError, match=r"no network called 'foo'.*livematte-s.*path of an \.onnx file"):
-        manifests.by_name("foo")
+        catalogue.by_name("foo")
 
 
 def test_unreadable_manifest(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="cannot be read"):
-        manifests.read(tmp_path / "none.toml")
+        catalogue.read(tmp_path / "none.toml")

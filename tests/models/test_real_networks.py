@@ -111,7 +111,7 @@ def test_rvm_with_states_named_alike_as_published(clip: list[Frame], shared: Pat
 
 
 def test_rvm_at_one_pixel_and_odd_sizes(shared: Path) -> None:
-    from livematte.stills import Still, to_frame
+    from livematte.photos.stills import Still, to_frame
 
     loaded = load_model(
         ModelSettings(model=str(shared / "models" / "rvm_mobilenetv3_fp32.onnx"), device="cpu"),

@@ -13,12 +13,12 @@ from livematte import resources
 from livematte.config import ModelSettings
 from livematte.errors import DeviceError, ModelError, UsageError
 from livematte.frames import Frame
-from livematte.models import manifest as manifests
+from livematte.models import catalogue
 from livematte.models.load import LoadedModel, load_model
 from livematte.models.manifest import AlphaOutput
 from livematte.models.session import Session, take_alpha
+from livematte.photos.stills import Still, to_frame
 from livematte.reporting import ListReporter
-from livematte.stills import Still, to_frame
 
 LICENCE = 'licence = { spdx = "MIT", commercial = "yes", text = "test", evidence = "u" }'
 WEIGHTS = 'weights = [{ source = "bring", file = "x.onnx", export = "make it" }]'
@@ -289,7 +289,7 @@ def _smooth_picture(width: int, height: int) -> np.ndarray:
 
 def test_publishers_names_do_not_matter_where_tensors_are_bound_by_position() -> None:
     for name in ("modnet", "u2net", "u2netp", "u2net_human_seg", "isnet"):
-        graph = manifests.by_name(name).graph
+        graph = catalogue.by_name(name).graph
         assert (graph.input.name, graph.alpha.name) == (None, None)
 
 

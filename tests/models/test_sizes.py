@@ -5,15 +5,8 @@ from __future__ import annotations
 import pytest
 
 from livematte.errors import UsageError
-from livematte.models.manifest import (
-    AreaSize,
-    FixedSize,
-    NativeRatioSize,
-    PerQuality,
-    ShortSideSize,
-    State,
-    by_name,
-)
+from livematte.models.catalogue import by_name
+from livematte.models.manifest import AreaSize, FixedSize, NativeRatioSize, PerQuality, ShortSideSize, State
 from livematte.models.sizes import network_size, parse_size, state_shape
 
 AREA = AreaSize(policy="area", pixels=PerQuality(fast=86016, good=114688, best=184320))
@@ -130,7 +123,7 @@ def test_override() -> None:
     assert (native.width, native.height, native.ratio) == (1280, 720, 0.375)
 
 
-@pytest.mark.parametrize("text", ["", "448", "448x", "0x256", "448x-1", "448*256", "4e2x300"])
+@pytest.mark.parametrize("text", ["", "448", "448x", "0x256", "448x-1", "448*256", "4e2x300", "16385x32"])
 def test_parse_size_refuses(text: str) -> None:
     with pytest.raises(UsageError, match="WIDTHxHEIGHT"):
         parse_size(text)

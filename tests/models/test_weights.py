@@ -13,7 +13,7 @@ import pytest
 
 from livematte.config import ModelSettings
 from livematte.errors import ModelError, ModelMissing, UsageError
-from livematte.models import manifest as manifests
+from livematte.models import catalogue
 from livematte.models import weights as storage
 from livematte.models.load import load_model
 from livematte.models.manifest import Manifest
@@ -55,7 +55,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, list[str]]]:
 
 def network(url: str, *, sha256: str | None = GOOD, commercial: str = "yes", mirrors: str = "") -> Manifest:
     digest = f'sha256 = "{sha256}"\nsha256_evidence = "P"' if sha256 else ""
-    return manifests.parse(
+    return catalogue.parse(
         f"""format = 1
 name = "net"
 title = "Net"
@@ -194,11 +194,11 @@ def test_another_precision_is_in_the_line() -> None:
 
 def test_bring_prints_the_publishers_command() -> None:
     with pytest.raises(ModelMissing, match=r"(?s)git clone.*export_onnx") as caught:
-        fetch(manifests.by_name("modnet-webcam"), FetchOptions(), reporter=ListReporter())
+        fetch(catalogue.by_name("modnet-webcam"), FetchOptions(), reporter=ListReporter())
     assert str(storage.weights_dir() / "modnet_webcam.onnx") in str(caught.value)
 
 
 def test_embedded_needs_no_fetch() -> None:
-    path = fetch(manifests.by_name("auto"), FetchOptions(), reporter=ListReporter())
+    path = fetch(catalogue.by_name("auto"), FetchOptions(), reporter=ListReporter())
     assert path.name == "livematte-s.onnx"
-    assert [found.is_good for found in verify([manifests.by_name("auto")])] == [True]
+    assert [found.is_good for found in verify([catalogue.by_name("auto")])] == [True]

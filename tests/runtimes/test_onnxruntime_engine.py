@@ -161,3 +161,11 @@ def test_importing_the_package_imports_no_backend() -> None:
         "assert 'onnxruntime' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_runtime_that_does_not_exist_ends_with_5_and_the_names() -> None:
+    from livematte.runtimes import choice
+
+    with pytest.raises(DeviceError, match=r"no runtime 'foo'.*auto, onnxruntime, null.*pip install") as caught:
+        choice.candidates("foo", "auto")
+    assert caught.value.exit_code == 5

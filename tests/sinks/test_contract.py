@@ -234,9 +234,11 @@ def test_a_picture_that_changes_its_size_is_scaled_and_it_is_said(tmp_path: Path
     assert any("192x128" in note for note in reporter.notes)
 
 
-def test_bytes_written_grows_while_it_is_written(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["clip.mov", "clip.webm", "clip.mkv"])
+def test_bytes_written_grows_while_it_is_written(tmp_path: Path, name: str) -> None:
+    """In Matroska too, whose writer keeps 5 s back: the forecast of the size needs it after 30 frames."""
     shot = Shot(width=320, height=240, pts=tuple(range(0, 20 * 3000, 3000)))
-    sink = start(tmp_path / "clip.mov", shot)
+    sink = start(tmp_path / name, shot, encode="fast")
     seen = []
     for index in range(len(shot.pts)):
         sink.write(shot.item(index, sink.wants))
@@ -244,3 +246,21 @@ def test_bytes_written_grows_while_it_is_written(tmp_path: Path) -> None:
     sink.close()
     assert seen == sorted(seen)
     assert 0 < seen[10] < seen[-1] <= sink.bytes_written
+    assert seen[-1] > 0.8 * sink.bytes_written
+
+
+def test_pictures_go_into_the_current_folder_and_into_one_that_exists(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The scratch lies within: nothing is written beside a folder that is there already."""
+    home = tmp_path / "home"
+    (home / "there").mkdir(parents=True)
+    monkeypatch.chdir(home)
+    for target in ("p_%03d.png", "there/"):
+        sink = start(target, Shot(pts=(0, 3000)))
+        assert home in Path(sink.part).resolve().parents
+        sink.write(Shot().item(0, sink.wants))
+        sink.close()
+    assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.p*")) == [
+        "home/p_000.png", "home/there/0000.png",
+    ]  # fmt: skip

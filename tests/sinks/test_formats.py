@@ -25,7 +25,8 @@ from sinks.making import Shot
         ("-", {}, "nut"),
         ("-", {"format": "rawvideo"}, "rawvideo"),
         ("null", {}, "null"),
-        ("a.webm", {"format": "mov"}, "mov"),
+        ("a.bin", {"format": "mov"}, "mov"),
+        ("a.mov", {"format": "mov"}, "mov"),
         ("a.mp4", {"background": "green"}, "mp4"),
         ("a.mp4", {"alpha_only": True}, "mp4"),
         ("a.mp4", {"foreground_only": True}, "mp4"),
@@ -38,6 +39,7 @@ def test_the_name_or_format_decides(target: str, settings: dict[str, object], na
 @pytest.mark.parametrize(
     ("target", "settings", "says"),
     [
+        ("a.webm", {"format": "mov"}, "is a name for VP9"),
         ("a.mp4", {}, "--background green"),
         ("a", {"format": "mp4"}, ".webm"),
         ("a.avi", {}, ".mov"),
@@ -83,6 +85,21 @@ def test_wants(name: str, pix_fmt: str, settings: dict[str, object]) -> None:
 def test_prores_alpha_has_no_more_bits_than_it_needs(pix_fmt: str, encode: str, bits: int) -> None:
     settings = OutputSettings.model_validate({"encode": encode})
     assert encoding_for(FORMATS["mov"], settings, Shot(pix_fmt=pix_fmt).info).options["alpha_bits"] == str(bits)
+
+
+@pytest.mark.parametrize(
+    ("name", "pix_fmt", "words"),
+    [("mov", "yuv420p", "never lossless"), ("webm", "yuv444p", "4:2:0"), ("webm", "gbrp", "4:2:0"),
+     ("mp4", "yuv422p", "4:2:0"), ("webm", "yuv420p", None), ("mkv", "yuv422p", None), ("png", "gbrp", None)],
+)  # fmt: skip
+def test_what_is_not_lossless_says_so(name: str, pix_fmt: str, words: str | None) -> None:
+    background = "green" if name == "mp4" else None
+    info = Shot(pix_fmt=pix_fmt).info
+    notes = encoding_for(FORMATS[name], OutputSettings(encode="lossless", background=background), info).notes
+    said = [note for note in notes if "lossless" in note.lower() or "4:2:0" in note]
+    assert any(words in note for note in said) if words else not said
+    usual = encoding_for(FORMATS[name], OutputSettings(background=background), info).notes
+    assert not any("4:2:0" in note or "lossless" in note.lower() for note in usual)
 
 
 def test_every_format_with_alpha_names_programs_that_show_it() -> None:

@@ -91,6 +91,11 @@ def test_numbers_sort_as_numbers() -> None:
     assert sorted(["f10", "F2", "f1", "f"], key=natural_key) == ["f", "f1", "F2", "f10"]
 
 
+def test_an_inputs_shown_name_has_no_secrets() -> None:
+    assert expand_inputs(["https://me:pw@host/a/b.mp4?key=1"])[0].shown == "https://host/a/b.mp4"
+    assert expand_inputs(["-"])[0].shown == "-"
+
+
 def test_urls_are_shown_without_credentials() -> None:
     assert display_name("rtsp://me:secret@cam.local:554/live?token=abc") == "rtsp://cam.local:554/live"
     assert is_live_url("rtsp://cam/live")

@@ -95,16 +95,43 @@ def test_constant_rates_are_not_called_variable(tmp_path: Path, suffix: str) -> 
     assert not read.info.is_variable_rate
 
 
-def test_raw_streams_take_the_codecs_rate_and_it_is_said(tmp_path: Path) -> None:
-    read = Read(write_raw_h264(tmp_path / "a.h264"))
-    assert read.seconds == [Fraction(n, 25) for n in range(10)]
+@pytest.mark.parametrize("rate", [Fraction(25), Fraction(30), Fraction(60000, 1001)])
+def test_raw_streams_take_the_codecs_rate_and_it_is_said(tmp_path: Path, rate: Fraction) -> None:
+    read = Read(write_raw_h264(tmp_path / "a.h264", Clip(rate=rate)))
+    assert read.seconds == [n / rate for n in range(10)]
+    assert read.info.frame_rate == rate
     assert read.said("without times")
+    assert read.said("as its codec says")
 
 
 @pytest.mark.shared
 def test_a_real_raw_stream(shared: Path) -> None:
     read = Read(shared / "clips" / "desk.264")
     assert read.seconds == [Fraction(n, 25) for n in range(19)]
+    assert read.said("names no rate")
+
+
+@pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
+def test_avi_has_no_presentation_times_and_b_frames_come_right_all_the_same(tmp_path: Path, codec: str) -> None:
+    options = {"bf": "2"} if codec == "mpeg4" else {"preset": "medium", "bf": "2", "b-adapt": "0"}
+    clip = Clip(frames=30, codec=codec, options=options, gop=10)
+    path = write_clip(tmp_path / "a.avi", clip)
+    read = Read(path)
+    assert read.seconds == [Fraction(n, 25) for n in range(30)]
+    assert not read.reporter.warnings
+    piece = Read(path, InputSettings(start="0.6"))  # from the 15th on, behind a keyframe
+    assert piece.seconds == [Fraction(n, 25) for n in range(15)]
+    pairs = zip(read.frames[15:], piece.frames, strict=True)
+    assert all(
+        (a == b).all() for one, two in pairs for a, b in [(planes_of(one.picture)[0], planes_of(two.picture)[0])]
+    )
+
+
+def test_avi_that_repeats_pictures_is_not_called_cut_off(tmp_path: Path) -> None:
+    """Its header counts repeats as pictures: 10 pictures at 100 a second, each shown four times, are 40."""
+    every_fourth = Clip(pts=range(0, 40, 4), time_base=Fraction(1, 100), rate=Fraction(100), codec="mpeg4", options={})
+    read = Read(write_clip(tmp_path / "a.avi", every_fourth))
+    assert read.seconds == [Fraction(n, 25) for n in range(10)]
 
 
 def test_mpeg_ts_begins_at_zero_and_it_is_said(tmp_path: Path) -> None:
@@ -225,7 +252,16 @@ def test_apples_location_key_is_dropped_too(tmp_path: Path) -> None:
     options = {"movflags": "use_metadata_tags"}
     path = write_clip(tmp_path / "a.mov", Clip(metadata={key: "+01.0+002.0/"}, container_options=options))
     assert key not in Read(path).info.metadata
-    assert Read(path, InputSettings(keep_location=True)).info.metadata[key] == "+01.0+002.0/"
+    kept = Read(path, InputSettings(keep_location=True)).info.metadata
+    assert kept[key] == kept["location"] == "+01.0+002.0/"  # FFmpeg writes the plain name only
+
+
+def test_apples_other_notes_get_names_that_can_be_written(tmp_path: Path) -> None:
+    notes = {"make": "Apple", "model": "iPhone 15", "creationdate": "2024-05-01T14:00:00+0200"}
+    tags = {f"com.apple.quicktime.{key}": value for key, value in notes.items()}
+    path = write_clip(tmp_path / "a.mov", Clip(metadata=tags, container_options={"movflags": "use_metadata_tags"}))
+    kept = Read(path).info.metadata
+    assert (kept["make"], kept["model"], kept["date"]) == tuple(notes.values())
 
 
 def test_audio_tracks_are_described(tmp_path: Path) -> None:
@@ -250,6 +286,21 @@ def test_further_tracks_are_dropped_and_said(tmp_path: Path) -> None:
     assert read.info.width == 64
     assert len(read.frames) == 3
     assert read.said("1 further video track")
+
+
+def test_chapters_are_dropped_and_said(tmp_path: Path) -> None:
+    path = tmp_path / "a.mkv"
+    clip = Clip(frames=3)
+    with av.open(str(path), "w") as container:
+        container.set_chapters(
+            [{"id": n, "start": n, "end": n + 1, "time_base": Fraction(1, 25), "metadata": {}} for n in range(2)]
+        )
+        stream = container.add_stream("libx264", rate=25, options=clip.options)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for index in range(3):
+            container.mux(stream.encode(make_picture(clip, index)))
+        container.mux(stream.encode(None))
+    assert Read(path).said("left out of the output: 2 chapter marks")
 
 
 # --- colour and alpha ---

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from cyclopts import App, CycloptsError, Group, Parameter
 
 from livematte import __version__
-from livematte.cli.console import Console, safe_streams
+from livematte.cli.console import Console, abandon, safe_streams
 from livematte.errors import Interrupted, LivematteError
 
 _INTRO = """Removes the background behind people, in clips and photos. Nothing leaves your machine.
@@ -54,12 +58,13 @@ def _worth_showing(default: object) -> str | None:
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code. Nothing that goes wrong escapes, except `SystemExit`."""
     safe_streams()
-    given = list(arguments)
+    given = _with_rate_spelt_out(arguments)
     options = given[: given.index("--")] if "--" in given else given
     errors = Console.for_errors(as_json="--json" in options, stdout_taken=writes_to_stdout(options))
     debug = "--debug" in options or os.environ.get("LIVEMATTE_DEBUG", "") not in ("", "0")
     try:
-        return _dispatch(given or ["--help"])
+        with _ending_like_ctrl_c():
+            return _dispatch(given or ["--help"])
     except CycloptsError as error:
         from livematte.cli.usage import explain
 
@@ -72,12 +77,45 @@ def run(arguments: Sequence[str]) -> int:
         errors.failure("Interrupted", "interrupted.", Interrupted.exit_code, error if debug else None)
         return Interrupted.exit_code
     except BrokenPipeError:
-        # The reader of our output has gone (`| head`). Python would complain once more while it closes stdout.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if sys.stdout is not None:  # its reader has gone (`| head`)
+            abandon(sys.stdout)
+        return 1
+    except MemoryError as error:
+        errors.failure("MemoryError", _NO_MEMORY, 1, error if debug else None)
         return 1
     except Exception as error:
         errors.failure("InternalError", _unexpected(error), 1, error if debug else None)
         return 1
+
+
+def _with_rate_spelt_out(arguments: Sequence[str]) -> list[str]:
+    """`--constant-rate` without a rate behind it means `auto`; an input's name is no rate."""
+    given: list[str] = []
+    for word, following in itertools.zip_longest(arguments, arguments[1:], fillvalue=""):
+        given.append(word)
+        if word == "--constant-rate" and not re.fullmatch(r"auto|-?[\d./]*\d", following):
+            given.append("auto")
+    return given
+
+
+@contextmanager
+def _ending_like_ctrl_c() -> Iterator[None]:
+    """A service's stop (SIGTERM), a closed terminal (SIGHUP) and Ctrl-Break end a run as Ctrl-C does.
+
+    Signals that are ignored (`nohup`) or that the caller handles stay as they are; only the main thread may ask.
+    """
+    taken: list[int] = []
+    if threading.current_thread() is threading.main_thread():
+        for name in ("SIGTERM", "SIGHUP", "SIGBREAK"):
+            number = getattr(signal, name, None)
+            if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+                signal.signal(number, signal.default_int_handler)
+                taken.append(number)
+    try:
+        yield
+    finally:
+        for number in taken:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _dispatch(arguments: list[str]) -> int:
@@ -91,7 +129,14 @@ def writes_to_stdout(options: Sequence[str]) -> bool:
     """True where `-o -` (or `--output -`) sends the output to stdout, so that nothing else may be printed there."""
     pairs = itertools.pairwise(options)
     joined = any(word in ("-o-", "-o=-", "--output=-") for word in options)
-    return joined or any(name in ("-o", "--output") and value == "-" for name, value in pairs)
+    named = joined or any(name in ("-o", "--output") and value == "-" for name, value in pairs)
+    has_output = any(word.startswith(("-o", "--output")) for word in options)
+    return named or (list(options[:1]) == ["photo"] and "-" in options and not has_output)
+
+
+_NO_MEMORY = (
+    "memory ran out. Close other programs, make the clip smaller with --size or --end, or write one output at a time."
+)
 
 
 def _unexpected(error: Exception) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from livematte.cli.console import Console
-from livematte.conflicts import find_conflicts
+from livematte.doctor.conflicts import find_conflicts
 
 
 def warn_of_conflicts(console: Console) -> None:

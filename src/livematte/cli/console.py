@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
+import os
 import sys
 import threading
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 if TYPE_CHECKING:
     import rich.console
@@ -26,6 +29,19 @@ _PLAIN = str.maketrans(
         "\N{SUPERSCRIPT TWO}": "2",
     }
 )
+
+
+class _Nowhere(io.TextIOBase):
+    """Takes the words of a program that was started without a stdout or stderr (a service, `>&-`)."""
+
+    encoding = "utf-8"
+
+    def write(self, text: str) -> int:
+        return len(text)
+
+
+def _or_nowhere(stream: TextIO | None) -> TextIO:
+    return cast(TextIO, _Nowhere()) if stream is None else stream
 
 
 def safe_streams() -> None:
@@ -52,16 +68,18 @@ class Console:
     warnings: list[str] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _rich: rich.console.Console | None = None
+    _held: list[tuple[str, str | None]] | None = None
+    """Messages (text, style) that wait for the status line; None: none wait."""
 
     @classmethod
     def for_run(cls, *, quiet: bool, as_json: bool, stdout_taken: bool) -> Console:
         """stdout, or stderr where `-o -` puts the picture on stdout."""
-        return cls(sys.stderr if stdout_taken else sys.stdout, quiet=quiet, as_json=as_json)
+        return cls(_or_nowhere(sys.stderr if stdout_taken else sys.stdout), quiet=quiet, as_json=as_json)
 
     @classmethod
     def for_errors(cls, *, as_json: bool, stdout_taken: bool) -> Console:
         """JSON errors go where JSON lines go; all other errors to stderr."""
-        return cls(sys.stdout if as_json and not stdout_taken else sys.stderr, as_json=as_json)
+        return cls(_or_nowhere(sys.stdout if as_json and not stdout_taken else sys.stderr), as_json=as_json)
 
     @property
     def is_terminal(self) -> bool:
@@ -74,7 +92,7 @@ class Console:
         if self.as_json:
             self.event("note", {"message": message})
         elif not self.quiet:
-            self._print(message, indent="  ")
+            self._message(f"  {message}")
 
     def warn(self, message: str) -> None:
         """Something that is not as it should be. `--quiet` does not silence it."""
@@ -82,9 +100,34 @@ class Console:
         if self.as_json:
             self.event("warning", {"message": message})
         elif self.quiet:
-            self._write(f"warning: {message}", sys.stderr)
+            self._write(f"warning: {message}", _or_nowhere(sys.stderr))
         else:
-            self._print(f"warning: {message}", style="yellow")
+            self._message(f"warning: {message}", "yellow")
+
+    @contextmanager
+    def status_first(self) -> Iterator[Callable[[str], None]]:
+        """Holds messages back until the status line is said (with the function it gives) or the block ends."""
+        self._held = []
+
+        def say_status(line: str) -> None:
+            self.say(line)
+            self._release()
+
+        try:
+            yield say_status
+        finally:
+            self._release()
+
+    def _release(self) -> None:
+        held, self._held = self._held or [], None
+        for text, style in held:
+            self._print(text, style=style)
+
+    def _message(self, text: str, style: str | None = None) -> None:
+        if self._held is None:
+            self._print(text, style=style)
+        else:
+            self._held.append((text, style))
 
     def say(self, line: str) -> None:
         """A line of the answer, for persons only."""
@@ -99,7 +142,7 @@ class Console:
     def failure(self, kind: str, message: str, exit_code: int, error: BaseException | None = None) -> None:
         """An error, as one paragraph or one JSON line; with its traceback where `error` is given."""
         if error is not None:
-            self._write("".join(traceback.format_exception(error)).rstrip(), sys.stderr)
+            self._write("".join(traceback.format_exception(error)).rstrip(), _or_nowhere(sys.stderr))
         if self.as_json:
             self.event("error", {"kind": kind, "exit_code": exit_code, "message": message})
         else:
@@ -122,14 +165,36 @@ class Console:
             self._rich = RichConsole(file=self.stream, highlight=False, markup=False, emoji=False)
         return self._rich
 
-    def _print(self, line: str, *, indent: str = "", style: str | None = None) -> None:
-        text = plain(f"{indent}{line}", self.stream.encoding)
+    def _print(self, line: str, *, style: str | None = None) -> None:
+        text = plain(line, self.stream.encoding)
         if not self.is_terminal:
             self._write(text, self.stream)
             return
-        self.rich.print(text, style=style, soft_wrap=True)
+        try:
+            self.rich.print(text, style=style, soft_wrap=True)
+        except OSError:  # the terminal was closed
+            abandon(self.stream)
 
     def _write(self, line: str, stream: TextIO) -> None:
         with self._lock:
-            stream.write(plain(line, stream.encoding) + "\n")
-            stream.flush()
+            try:
+                stream.write(plain(line, stream.encoding) + "\n")
+                stream.flush()
+            except OSError as error:
+                _give_up(stream, error)
+
+
+def _give_up(stream: TextIO, error: OSError) -> None:
+    """Nobody reads on (`| head`), or a log's disk is full: no reason to throw the work away. Later words go nowhere."""
+    abandon(stream)
+    if isinstance(error, BrokenPipeError) or stream is not sys.stdout or sys.stderr is None:
+        return
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"livematte: stdout cannot be written to ({error.strerror}): no more is said there.\n")
+
+
+def abandon(stream: TextIO) -> None:
+    """Point a stream's descriptor at nowhere: Python would try once more, at the end, to write what it still holds."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)

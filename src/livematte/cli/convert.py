@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from livematte.cli.conflicts import warn_of_conflicts
 from livematte.cli.console import Console
 from livematte.cli.convert_many import Batch, convert_many
+from livematte.cli.convert_said import naming_what_is_kept, readable_seconds, say_summary
 from livematte.cli.options import (
     GROUP_RUN,
     InputArgument,
@@ -29,7 +28,7 @@ from livematte.cli.progress_bar import observing
 from livematte.cli.report import write_report
 from livematte.cli.unknown import refuse_unknown_options
 from livematte.config import InputSettings, ModelSettings, Settings
-from livematte.errors import EndedEarly, Interrupted, SourceError, UsageError
+from livematte.errors import SourceError, UsageError
 
 if TYPE_CHECKING:
     from livematte.sources import InputSpec
@@ -58,9 +57,10 @@ def convert(
         Video files, folders, picture patterns (`shot_%04d.png`), URLs, or `-` for stdin.
     outputs
         Output file; its suffix chooses the format. Repeat it for several outputs of one input. For several inputs: a
-        folder, as `DIR/`. `-` writes to stdout. None: `<name>_alpha.mov` beside the input.
+        folder, as `DIR/`. `-` writes to stdout. Without it: `<name>_alpha.mov` beside the input.
     try_
-        Write one picture of six frames, and forecast size and time, instead of converting.
+        Instead of converting, write `<name>_try.png`: six frames over checker and magenta, with the expected size
+        and time. An earlier look is replaced.
     """
     refuse_unknown_options(inputs, convert)
     targets = outputs or []
@@ -99,13 +99,15 @@ def _convert_one(
     settings = allow_replacing(spec, targets, settings, console)
     from livematte.conversion import Conversion
     from livematte.outputs import default_target
+    from livematte.sources.opening import shown_spec
 
     conversion = Conversion(spec, targets, settings, console)
-    conversion.prepare()
-    console.say(conversion.status)
-    console.event("start", {"input": spec, "status": conversion.status})
+    with console.status_first() as say_status:
+        conversion.prepare()
+        say_status(conversion.status)
+    console.event("start", {"input": shown_spec(spec), "status": conversion.status})
     names = targets or [default_target(spec, settings.output)]
-    with naming_what_is_kept(names), observing(console, spec) as observer:
+    with naming_what_is_kept(names), observing(console, shown_spec(spec)) as observer:
         summary = conversion.run(observer)
     say_summary(console, summary)
     console.event("summary", summary.as_dict())
@@ -149,55 +151,6 @@ def allow_replacing(spec: str, targets: list[str], settings: Settings, console: 
     if not console.ask(f"{', '.join(existing)} {verb} already. Replace?"):
         return settings
     return settings.model_copy(update={"output": settings.output.model_copy(update={"overwrite": True})})
-
-
-@contextmanager
-def naming_what_is_kept(targets: Sequence[str]) -> Iterator[None]:
-    """Adds to an interruption's message which `.part` files are kept."""
-    try:
-        yield
-    except (Interrupted, EndedEarly) as error:
-        from livematte.sinks.video import part_path
-
-        kept = [str(path) for path in (part_path(Path(name)) for name in targets if name != "-") if path.exists()]
-        unsaid = [name for name in kept if name not in str(error)]
-        if not unsaid:
-            raise
-        raise type(error)(f"{error} Kept and playable: {', '.join(unsaid)}.") from error
-
-
-def say_summary(console: Console, summary: Any, *, advise: Callable[[str], bool] = bool) -> None:
-    """What was done, and which programs show the result; of that, the lines that `advise` lets through."""
-    from livematte.progress import readable_bytes
-    from livematte.sinks.formats import FORMATS
-
-    counted = [
-        (summary.dropped, "dropped"),
-        (summary.repeated, "repeated"),
-        (summary.damaged, "damaged and skipped"),
-        (summary.empty_frames, "with nobody in them"),
-    ]
-    extra = "".join(f", {number} {what}" for number, what in counted if number)
-    limit = f", limited by {summary.limiting_stage}" if summary.limiting_stage else ""
-    console.say(
-        f"{summary.frames} frames in {readable_seconds(summary.seconds)} ({summary.fps:.1f} fps{limit}){extra}."
-    )
-    for one in summary.outputs:
-        if one.target in ("", "-") or one.format == "null":
-            continue
-        console.say(f"{one.target}: {readable_bytes(one.bytes)}")
-        advice = FORMATS[one.format].advice
-        for line in (advice.shows, advice.does_not, advice.click):
-            if line and advise(line):
-                console.say(f"  {line}")
-
-
-def readable_seconds(seconds: float) -> str:
-    """`3.2 s`, `4 min 05 s`, `2 h 10 min`."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def _goes_into_folder(inputs: list[str], targets: list[str], settings: Settings) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from livematte.cli.console import Console
+from livematte.cli.convert_said import naming_what_is_kept, say_summary
 from livematte.cli.progress_bar import observing
 from livematte.cli.report import write_report
 from livematte.config import Settings
@@ -62,7 +63,7 @@ def convert_many(batch: Batch, targets: Sequence[str], settings: Settings, conso
     loaded = load_model(settings.model, reporter=console)
     try:
         for number, (one, target) in enumerate(planned, 1):
-            console.say(f"[{number}/{len(planned)}] {one.spec}")
+            console.say(f"[{number}/{len(planned)}] {one.shown}")
             _convert_next(one, target, settings, console, loaded=loaded, batch=batch)
     finally:
         loaded.close()
@@ -78,24 +79,24 @@ def _convert_next(
 ) -> None:
     if target is not None and _exists(target) and not settings.output.overwrite:
         batch.skipped.append(target)
-        console.note(f"{target} exists already, so {one.spec} is skipped. --overwrite replaces it.")
+        console.note(f"{target} exists already, so {one.shown} is skipped. --overwrite replaces it.")
         return
-    from livematte.cli.convert import naming_what_is_kept, say_summary
     from livematte.conversion import Conversion
 
     try:
         if target is not None:
             _make_folder(Path(target).parent)
         conversion = Conversion(one.spec, [] if target is None else [target], settings, console, loaded)
-        conversion.prepare()
-        if batch.is_new(conversion.status):
-            console.say(conversion.status)
-        with naming_what_is_kept([target or "-"]), observing(console, one.spec) as observer:
+        with console.status_first() as say_status:
+            conversion.prepare()
+            if batch.is_new(conversion.status):
+                say_status(conversion.status)
+        with naming_what_is_kept([target or "-"]), observing(console, one.shown) as observer:
             summary = conversion.run(observer)
     except Interrupted:
         raise
     except LivematteError as error:
-        batch.fail(one.spec, error, console)
+        batch.fail(one.shown, error, console)
         return
     batch.done.append(summary.as_dict())
     say_summary(console, summary, advise=batch.is_new)
@@ -120,10 +121,10 @@ def _refuse_collisions(planned: Sequence[tuple[InputSpec, str | None]]) -> None:
             continue
         if target in seen:
             raise UsageError(
-                f"{seen[target]} and {one.spec} would both be written to {target}. Give them in two commands with two "
+                f"{seen[target]} and {one.shown} would both be written to {target}. Give them in two commands with two "
                 "folders, or give their common folder as the input, so that its subfolders are mirrored."
             )
-        seen[target] = one.spec
+        seen[target] = one.shown
 
 
 def _may_be_folder(target: str) -> bool:

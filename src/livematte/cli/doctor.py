@@ -6,7 +6,7 @@ import textwrap
 
 from livematte.cli.console import Console
 from livematte.cli.options import MessageArgument, MessageOptions
-from livematte.doctor import Diagnosis, Finding, examine
+from livematte.doctor.checks import Diagnosis, Finding, examine
 
 _MARKS = {"ok": "ok", "missing": "--", "problem": "!!", "info": ".."}
 _WIDTH = 100

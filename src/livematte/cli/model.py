@@ -8,7 +8,7 @@ from cyclopts import App, Parameter
 
 from livematte.cli.console import Console
 from livematte.cli.options import MessageArgument, MessageOptions
-from livematte.models import manifest as manifests
+from livematte.models import catalogue
 from livematte.models import weights as storage
 from livematte.models.manifest import Manifest
 
@@ -28,13 +28,13 @@ def _console(messages: MessageOptions) -> Console:
 def list_(*, messages: MessageArgument = MessageOptions()) -> int:  # noqa: B008  frozen, never changed
     """Every network: what it cuts out, its licence, its size, and whether it is on this machine."""
     console = _console(messages)
-    rows = [_row(one) for one in manifests.shipped().values()]
+    rows = [_row(one) for one in catalogue.shipped().values()]
     console.event("summary", {"models": rows})
     width = max(len(row["name"]) for row in rows)
     for row in rows:
         size = _megabytes(row["bytes"])
         here = "here" if row["here"] else "not here"
-        default = " (default)" if row["name"] == manifests.DEFAULT else ""
+        default = " (default)" if row["name"] == catalogue.DEFAULT else ""
         licence = f"{row['licence']}, commercial use: {row['commercial']}"
         console.say(f"{row['name']:<{width}}  {here:<8}  {size:>12}  {', '.join(row['subjects'])}{default}; {licence}")
     console.say("'livematte model show NAME' tells more; 'livematte model fetch NAME' brings one that is not here.")
@@ -51,7 +51,7 @@ def show(name: str, /, *, messages: MessageArgument = MessageOptions()) -> int: 
         A network's name, as 'livematte model list' gives it.
     """
     console = _console(messages)
-    one = manifests.by_name(name)
+    one = catalogue.by_name(name)
     console.event("summary", one.model_dump(mode="json"))
     console.say(f"{one.name}: {one.title}")
     console.say(one.about)
@@ -66,6 +66,10 @@ def show(name: str, /, *, messages: MessageArgument = MessageOptions()) -> int: 
             console.say(f"  from {file.url}")
         digest = f"{file.sha256} (evidence {file.sha256_evidence})" if file.sha256 else "published nowhere"
         console.say(f"  sha256 {digest}")
+        if file.export:
+            console.say("  nobody publishes this file; how to make it:")
+            for line in file.export.splitlines():
+                console.say(f"    {line}")
     for note in one.notes:
         console.say(f"Note: {note}")
     if one.defaults.measured:
@@ -101,7 +105,7 @@ def fetch(
     """
     console = _console(messages)
     options = storage.FetchOptions(precision, accept_licence, trust_first_use)
-    one = manifests.by_name(name)
+    one = catalogue.by_name(name)
     path = _fetch(one, options, console)
     console.event("summary", {"name": one.name, "path": str(path), "bytes": path.stat().st_size})
     console.say(f"{one.name} is at {path}. Use it with: --model {one.name}")
@@ -136,7 +140,7 @@ def verify(*names: str, messages: MessageArgument = MessageOptions()) -> int:  #
         Networks to verify; none: all.
     """
     console = _console(messages)
-    wanted = [manifests.by_name(name) for name in names] or list(manifests.shipped().values())
+    wanted = [catalogue.by_name(name) for name in names] or list(catalogue.shipped().values())
     found = storage.verify(wanted)
     rows = [
         {"name": one.name, "precision": one.precision, "path": str(one.path), "sha256": one.sha256, "good": one.is_good}

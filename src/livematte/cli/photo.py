@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,10 +20,12 @@ from livematte.cli.options import (
     RunOptions,
     settings_from,
 )
+from livematte.cli.progress_bar import counting
 from livematte.cli.report import write_report
 from livematte.cli.unknown import refuse_unknown_options
 from livematte.config import ModelSettings
-from livematte.photo import PhotoOptions, PhotoSummary, convert_photos
+from livematte.photos.conversion import convert_photos
+from livematte.photos.options import PhotoListener, PhotoOptions, PhotoSummary
 
 PhotoArgument = Annotated[PhotoOptions, Parameter(name="*", group=GROUP_OUTPUT)]
 
@@ -49,15 +52,21 @@ def photo(
     inputs
         Pictures, folders, globs ("*.jpg"), or `-` for stdin.
     output
-        File, or folder for several pictures (subfolders are mirrored), or `-` for stdout. None: `<name>_alpha.png`
-        beside each picture.
+        File, or folder for several pictures (subfolders are mirrored), or `-` for stdout. Without it:
+        `<name>_alpha.png` beside each picture.
     """
     refuse_unknown_options(inputs, photo)
     settings = settings_from(run, {"model": model, "matting": matting})
-    console = Console.for_run(quiet=run.quiet, as_json=run.json, stdout_taken=output == "-")
+    console = Console.for_run(quiet=run.quiet, as_json=run.json, stdout_taken=goes_to_stdout(inputs, output))
     warn_of_conflicts(console)
+    if {"smooth", "temporal"} & matting.model_fields_set:
+        console.note("A photo has no frames before it, so --smooth and --temporal change nothing here.")
     begin = time.monotonic()
-    summary = convert_photos(inputs, output, settings=settings, options=options, reporter=console)
+    with counting(console, "pictures") as count, console.status_first() as say_status:
+        listener = PhotoListener(say_status, count, lambda target: console.ask(f"{target} exists already. Replace?"))
+        summary = convert_photos(
+            inputs, output, settings=settings, options=options, reporter=console, listener=listener
+        )
     values = _values(summary, time.monotonic() - begin)
     _say(summary, values, console)
     console.event("summary", values)
@@ -65,11 +74,14 @@ def photo(
     return summary.exit_code
 
 
+def goes_to_stdout(inputs: Sequence[str], output: str | None) -> bool:
+    """True where the picture itself goes to stdout: `-o -`, or stdin without a name for the output."""
+    return output == "-" or (output is None and "-" in inputs)
+
+
 def _say(summary: PhotoSummary, values: dict[str, Any], console: Console) -> None:
     from livematte.progress import readable_bytes
 
-    if summary.model:
-        console.say(summary.model)
     for _, target in summary.done:
         if target != "-":
             console.say(f"{target}: {readable_bytes(Path(target).stat().st_size)}")

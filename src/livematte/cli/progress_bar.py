@@ -30,6 +30,28 @@ def observing(console: Console, name: str) -> Iterator[Callable[[Progress], None
         yield None
 
 
+@contextmanager
+def counting(console: Console, what: str) -> Iterator[Callable[[int, int], None]]:
+    """A function that is told (done, all) and shows it: a bar from the second picture on, or JSON lines."""
+    begin = time.monotonic()
+    if console.as_json:
+        yield lambda done, total: console.event(
+            "progress", {"frames": done, "expected_frames": total, "seconds": round(time.monotonic() - begin, 3)}
+        )
+        return
+    if not console.is_terminal:
+        yield lambda done, total: None
+        return
+    with _bar(console) as bar:
+        task = bar.add_task(what, total=None, speed="", stage="", visible=False)
+
+        def count(done: int, total: int) -> None:
+            speed = f"{done / max(time.monotonic() - begin, 1e-3):.1f} {what}/s"
+            bar.update(task, completed=done, total=total, speed=speed, visible=total > 1)
+
+        yield count
+
+
 class _JsonLines:
     def __init__(self, console: Console, name: str) -> None:
         self._console = console

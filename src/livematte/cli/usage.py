@@ -24,8 +24,17 @@ from livematte.presets import allowed
 def explain(error: CycloptsError) -> str:
     """One paragraph for a person. cyclopts' and pydantic's own words never show."""
     text = _what(error)
+    text = text if text.endswith((".", "?")) else f"{text}."
     command = " ".join(["livematte", *(error.command_chain or ())])
     return f"{text} '{command} --help' shows every option."
+
+
+_EXAMPLES = {
+    "convert": "For example: livematte convert clip.mp4",
+    "photo": "For example: livematte photo picture.jpg",
+    "show": "'livematte model list' shows the networks' names.",
+    "fetch": "'livematte model list' shows the networks' names.",
+}
 
 
 def _what(error: CycloptsError) -> str:
@@ -43,7 +52,8 @@ def _what(error: CycloptsError) -> str:
     if isinstance(error, MissingArgumentError) and error.argument is not None:
         name = error.argument.name
         if not name.startswith("-"):
-            return f"{name.upper()} is missing: name what to work on."
+            what = {"INPUTS": "the input"}.get(name.upper(), f"the {name.lower()}")
+            return f"{what} is missing. {_EXAMPLES.get((error.command_chain or ('',))[-1], '')}".rstrip()
         return f"{name} needs a value after it."
     if isinstance(error, RepeatArgumentError):
         return f"{error.token.keyword} is given more than once, and can be given once only."

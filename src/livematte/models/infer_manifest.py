@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from livematte.errors import ModelError
-from livematte.models import manifest as manifests
+from livematte.models import catalogue
 from livematte.models.manifest import (
     AlphaOutput,
     AreaSize,
@@ -36,8 +36,8 @@ def for_file(path: Path, *, reporter: Reporter) -> Manifest:
     header = read_header(path)
     beside = path.with_suffix(".toml")
     if beside.is_file():
-        return manifests.read(beside)
-    for manifest in manifests.shipped().values():
+        return catalogue.read(beside)
+    for manifest in catalogue.shipped().values():
         if any(_equals(known, manifest.graph, header) for known in manifest.graph.recognise):
             reporter.note(f"{path.name} has the tensors of {manifest.name}, so it is run by that network's manifest.")
             return manifest

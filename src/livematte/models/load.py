@@ -7,7 +7,7 @@ from pathlib import Path
 
 from livematte.config import ModelSettings
 from livematte.errors import DeviceError, ModelError
-from livematte.models import manifest as manifests
+from livematte.models import catalogue
 from livematte.models.contract import Contract, tie
 from livematte.models.infer_manifest import for_file
 from livematte.models.manifest import Manifest
@@ -75,9 +75,10 @@ def load_model(settings: ModelSettings, *, reporter: Reporter) -> LoadedModel:
     wanted = candidates(settings.runtime, settings.device)
     engine, passed_over = _open(wanted, path, contract, precision, settings, reporter)
     if engine.device == "cpu" and precision == "fp16" and engine.name == "onnxruntime":
+        better = "give the fp32 file to --model" if _is_path(settings.model) else "take --precision fp32"
         reporter.note(
             "This network's file is in half precision, which a processor computes more slowly than fp32 (about 1.2 "
-            "times as long). On a processor, take the fp32 file: --precision fp32."
+            f"times as long). On a processor, {better}."
         )
     if engine.device == "cpu" and engine.name != "null" and settings.device == "auto":
         passed_over = (*passed_over, *passed_over_gpu())
@@ -98,7 +99,7 @@ def _find(settings: ModelSettings, reporter: Reporter) -> tuple[Manifest, Path]:
     if _is_path(settings.model):
         path = Path(settings.model).expanduser()
         return for_file(path, reporter=reporter), path
-    manifest = manifests.by_name(settings.model)
+    manifest = catalogue.by_name(settings.model)
     return manifest, locate(manifest, manifest.weights(settings.precision))
 
 

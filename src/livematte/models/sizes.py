@@ -17,6 +17,9 @@ from livematte.models.manifest import (
     State,
 )
 
+_LARGEST_SIDE = 16384
+"""As in the manifests; 16384x16384 RGB in float32 is 3.2 GB already."""
+
 
 @dataclass(frozen=True, slots=True)
 class NetworkSize:
@@ -60,8 +63,11 @@ def network_size(
 def parse_size(text: str) -> tuple[int, int]:
     """(width, height) from `448x256`. UsageError says what is allowed."""
     found = re.fullmatch(r"\s*([1-9]\d{0,4})\s*[xX]\s*([1-9]\d{0,4})\s*", text)
-    if found is None:
-        raise UsageError(f"the network size '{text}' is not WIDTHxHEIGHT in pixels, such as 448x256.")
+    if found is None or max(int(found[1]), int(found[2])) > _LARGEST_SIDE:
+        raise UsageError(
+            f"the network size '{text}' is not WIDTHxHEIGHT in pixels, such as 448x256; each side may be 1 to "
+            f"{_LARGEST_SIDE}."
+        )
     return int(found[1]), int(found[2])
 
 

@@ -232,10 +232,24 @@ def _download(manifest: Manifest, weights: Weights, path: Path, progress: Progre
     )
 
 
+_REASONS = {
+    "ConnectionError": "the host cannot be reached (no network, or a proxy that is not named)",
+    "ConnectTimeout": f"no answer within {_TIMEOUT_SECONDS} s",
+    "ReadTimeout": f"no answer within {_TIMEOUT_SECONDS} s",
+    "ProxyError": "the proxy does not let it through",
+    "SSLError": "the server's certificate is not accepted",
+}
+"""What the exceptions of requests (pooch's library) mean; their own text is a page of internals."""
+
+
 def _short(error: Exception) -> str:
     if isinstance(error, ValueError) and "hash" in str(error):
         return "what came has another sha256, and was thrown away"
-    return " ".join(str(error).split())[:300] or type(error).__name__
+    reason = _REASONS.get(type(error).__name__)
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    if status is not None:
+        reason = f"the server answers with {status}"
+    return reason or " ".join(str(error).split())[:300] or type(error).__name__
 
 
 def _check_address(url: str) -> None:

@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from livematte.errors import DeviceError
+from livematte.runtimes import RUNTIMES
 from livematte.runtimes.ort_library import INSTALL, load_library, present_devices
 
 
@@ -29,6 +30,11 @@ def candidates(runtime: str, device: str) -> tuple[Candidate, ...]:
     and DirectML are taken by name only: neither was measured.
     """
     chosen = "onnxruntime" if runtime == "auto" else runtime
+    if chosen not in RUNTIMES:
+        raise DeviceError(
+            f"there is no runtime '{runtime}' in this version. There are auto, {', '.join(RUNTIMES)}. The first two "
+            f"are ONNX Runtime, which comes with: {INSTALL['cpu']}"
+        )
     if device != "auto":
         return (Candidate(chosen, device),)
     if chosen == "onnxruntime" and nvidia_gpus() and "cuda" in present_devices(load_library()):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from functools import cache
@@ -42,11 +43,9 @@ def _physical(allowed: set[int]) -> int | None:
 
 def _cgroup_quota() -> float | None:
     """CPUs that the cgroup grants (version 2, then version 1); None: no limit, or not Linux."""
-    try:
+    with contextlib.suppress(OSError, ValueError):
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
         return None if quota == "max" else int(quota) / int(period)
-    except (OSError, ValueError):
-        pass
     try:
         folder = Path("/sys/fs/cgroup/cpu")
         granted = int((folder / "cpu.cfs_quota_us").read_text())

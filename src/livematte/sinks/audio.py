@@ -3,6 +3,10 @@
 Note [Audio]
     A copied packet keeps its bytes and its exact time; the sinks share packets, so each makes its own copy. What a
     container does not take becomes PCM in MOV, AAC in MP4, Opus in WebM and FLAC in Matroska, and it is said.
+    Encoders know some arrangements of speakers only: libopus refuses AC-3's 5.1(side), AAC a track that does not say
+    which speakers its channels are. Then the usual arrangement for that number of channels is taken, else stereo.
+    What a decoder gives before time 0 (AAC's and Opus's run-in) is cut off: no player shows it, and PCM in MOV
+    would begin with it.
 """
 
 from __future__ import annotations
@@ -11,11 +15,13 @@ from fractions import Fraction
 from typing import Any, Protocol
 
 import av
+import numpy as np
 from av.audio.resampler import AudioResampler
 
 from livematte.frames import AudioPacket, AudioTrack, StreamInfo
 from livematte.reporting import Reporter
 from livematte.sinks.formats import Format
+from livematte.sources.timing import fraction
 
 _OPUS_RATES = (48000, 24000, 16000, 12000, 8000)
 _AAC_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350)
@@ -24,6 +30,10 @@ _BIT_RATES = {"aac": 96_000, "libopus": 64_000}
 _ENCODER_NAMES = {"aac": "AAC", "libopus": "Opus", "flac": "FLAC", "pcm_s16le": "PCM", "pcm_s24le": "PCM (24 bits)"}
 
 
+_USUAL_LAYOUTS = {
+    1: "mono", 2: "stereo", 3: "3.0", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1",
+}  # fmt: skip
+"""Channels -> the arrangement that files mean who do not say it, and that libopus and AAC know."""
 _MOV_LANGUAGES = {
     "deu": "ger", "nld": "dut", "swe": "sve", "ell": "gre", "isl": "ice", "zho": "chi", "sqi": "alb", "mkd": "mac",
     "hye": "arm", "kat": "geo", "bod": "tib", "mya": "bur", "msa": "may", "fre": "fra", "rum": "ron", "cze": "ces",
@@ -65,14 +75,17 @@ def _add(container: Any, chosen: Format, track: AudioTrack, number: int, reporte
         return _Copied(container, track)
     if chosen.audio_else is None:
         return None
+    encoder = _encoder_for(chosen.audio_else, track)
     try:
-        made = _Encoded(container, track, _encoder_for(chosen.audio_else, track))
+        layout = _layout_for(encoder, track)
+        made = _Encoded(container, track, encoder, layout)
     except (av.error.FFmpegError, ValueError) as error:
         reporter.warn(f"Audio track {number + 1} ({codec}) is left out: it cannot be converted for {where} ({error}).")
         return None
-    reporter.note(
-        f"Audio track {number + 1} ({codec}) becomes {_ENCODER_NAMES[made.encoder]}, because {where} does not take it."
-    )
+    becomes = _ENCODER_NAMES[encoder]
+    if av.AudioLayout(layout).nb_channels < track.channels:
+        becomes += f", mixed down to {layout}"
+    reporter.note(f"Audio track {number + 1} ({codec}) becomes {becomes}, because {where} does not take it.")
     return made
 
 
@@ -92,6 +105,33 @@ def _encoder_for(policy: str, track: AudioTrack) -> str:
     return "pcm_s16le" if name in ("u8", "u8p", "s16", "s16p") else "pcm_s24le"
 
 
+def _layout_for(encoder: str, track: AudioTrack) -> str:
+    """The first arrangement of speakers that the encoder opens with: the track's, the usual one, stereo.
+
+    FFmpegError: not even stereo works.
+    """
+    own = track.stream.codec_context.layout.name
+    for layout in (own, _USUAL_LAYOUTS.get(track.channels, own)):
+        if _opens(encoder, layout, _nearest_rate(encoder, track.sample_rate)) is None:
+            return str(layout)
+    error = _opens(encoder, "stereo", _nearest_rate(encoder, track.sample_rate))
+    if error is not None:
+        raise error
+    return "stereo"
+
+
+def _opens(encoder: str, layout: str, rate: int) -> av.error.FFmpegError | ValueError | None:
+    """None where the encoder works with this arrangement, else why not."""
+    try:
+        context: Any = av.CodecContext.create(encoder, "w")
+        context.sample_rate, context.layout = rate, layout
+        context.format = context.codec.audio_formats[0]
+        context.open(strict=False)
+    except (av.error.FFmpegError, ValueError) as error:
+        return error
+    return None
+
+
 def _describe(container: Any, stream: Any, track: AudioTrack) -> None:
     if track.language:
         is_mov = container.format.name == "mov"
@@ -103,10 +143,12 @@ class _Copied:
 
     def __init__(self, container: Any, track: AudioTrack) -> None:
         self._stream = container.add_stream_from_template(track.stream)
+        self._needs_positive_times = container.format.name == "nut"
         _describe(container, self._stream, track)
 
     def feed(self, packet: Any) -> list[Any]:
-        if packet.size == 0:
+        is_too_early = self._needs_positive_times and packet.pts is not None and packet.pts < 0
+        if packet.size == 0 or is_too_early:
             return []
         copied = copy_packet(packet)
         copied.stream = self._stream
@@ -130,8 +172,7 @@ def copy_packet(packet: Any) -> Any:
 class _Encoded:
     """A track that is decoded and encoded anew, by a decoder of its own (the source's is on another thread)."""
 
-    def __init__(self, container: Any, track: AudioTrack, encoder: str) -> None:
-        self.encoder = encoder
+    def __init__(self, container: Any, track: AudioTrack, encoder: str, layout: str) -> None:
         source = track.stream.codec_context
         decoder: Any = av.CodecContext.create(canonical_codec(track), "r")
         decoder.extradata = source.extradata
@@ -141,12 +182,15 @@ class _Encoded:
         rate = _nearest_rate(encoder, track.sample_rate)
         options = {"strict": "-2"} if encoder == "aac" else {}
         self._stream = container.add_stream(encoder, rate=rate, options=options)
-        self._stream.codec_context.layout = source.layout.name
+        self._stream.codec_context.layout = layout
         if encoder in _BIT_RATES:
-            self._stream.codec_context.bit_rate = _BIT_RATES[encoder] * track.channels
+            self._stream.codec_context.bit_rate = _BIT_RATES[encoder] * self._stream.codec_context.layout.nb_channels
         self._stream.codec_context.time_base = Fraction(1, rate)
         _describe(container, self._stream, track)
         self._rate = rate
+        self._source_rate = track.sample_rate
+        self._resumes: Fraction | None = None
+        """Time of the first sample after what the decoder was told to cut off."""
         self._resampler: AudioResampler | None = None
 
     def feed(self, packet: Any) -> list[Any]:
@@ -157,7 +201,13 @@ class _Encoded:
             frames = self._decoder.decode(copy_packet(packet))
         except av.error.InvalidDataError:
             return []  # A damaged audio packet is a gap, as in every player; the next one carries its own time.
+        skipped = _skipped_at_start(packet)
+        if skipped and packet.pts is not None:
+            self._resumes = packet.pts * (fraction(packet.time_base) or 0) + Fraction(skipped, self._source_rate)
         for frame in frames:
+            if self._resumes is not None:  # the decoder cuts its run-in off, but leaves the time as it was
+                frame.pts = round(self._resumes / (fraction(frame.time_base) or Fraction(1, self._source_rate)))
+                self._resumes = None
             made += self._encode(frame)
         return made
 
@@ -171,7 +221,10 @@ class _Encoded:
             made += self._stream.encode(None)
         return made
 
-    def _encode(self, frame: Any) -> list[Any]:
+    def _encode(self, decoded: Any) -> list[Any]:
+        frame = _from_zero(decoded)
+        if frame is None:
+            return []
         if self._resampler is None:
             context = self._stream.codec_context
             if not context.is_open:
@@ -183,6 +236,28 @@ class _Encoded:
         for ready in self._resampler.resample(frame):
             made += self._stream.encode(ready)
         return made
+
+
+def _skipped_at_start(packet: Any) -> int:
+    """Samples that the decoder cuts off from this packet on (AV_PKT_DATA_SKIP_SAMPLES: the first of its numbers)."""
+    if not packet.has_sidedata("skip_samples"):
+        return 0
+    return int.from_bytes(bytes(packet.get_sidedata("skip_samples"))[:4], "little")
+
+
+def _from_zero(frame: Any) -> Any | None:
+    """What of a decoded frame lies at or after time 0; None: nothing does (Note [Audio])."""
+    if frame.pts is None or frame.pts >= 0:
+        return frame
+    base = fraction(frame.time_base) or Fraction(1, frame.sample_rate)
+    early = round(-frame.pts * base * frame.sample_rate)
+    if early >= frame.samples:
+        return None
+    a_moment = 1 if frame.format.is_planar else frame.layout.nb_channels
+    kept: Any = np.ascontiguousarray(frame.to_ndarray()[:, early * a_moment :])
+    made = av.AudioFrame.from_ndarray(kept, format=frame.format.name, layout=frame.layout.name)
+    made.sample_rate, made.pts, made.time_base = frame.sample_rate, 0, base
+    return made
 
 
 def _nearest_rate(encoder: str, rate: int) -> int:

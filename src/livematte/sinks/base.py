@@ -42,7 +42,7 @@ class Sink(Protocol):
 
     @property
     def bytes_written(self) -> int:
-        """Bytes that have reached the output so far; 0 for sinks that write nothing."""
+        """Bytes that the encoder has given out so far, at the end the output's size; 0 for sinks that write nothing."""
 
     def open(self, info: StreamInfo) -> None:
         """Get ready for pictures such as `info` describes. Writes under a `.part` name where it writes a file."""

@@ -7,6 +7,9 @@ Note [Exact times]
     `movie_timescale` says otherwise, so that is set too. Matroska and WebM round to 1 ms: their format's own unit.
     Encoders give packets no duration; the muxers then guess the last one from the nominal rate, so packets get their
     frame's duration here.
+    AAC out of MP4 begins before 0 (its first packet only readies the decoder). FFmpeg would move every track, pictures
+    too, until nothing is negative: 23 ms in Matroska and NUT. So that is switched off; Matroska stores such a packet
+    as it is, NUT cannot, and goes without it (`audio.py`).
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from livematte.frames import AudioPacket, StreamInfo, Timestamp
 from livematte.reporting import Reporter
 from livematte.sinks.audio import AudioTracks
 from livematte.sinks.encodings import Encoding
+from livematte.sinks.matroska import state_pixel_shape
 from livematte.sinks.tags import tag
 
 _TECHNICAL: Final = frozenset(
@@ -29,6 +33,8 @@ _TECHNICAL: Final = frozenset(
 )  # fmt: skip
 """Metadata that described the old file, not its content."""
 _DROP_FRAME_RATES: Final = (Fraction(30000, 1001), Fraction(60000, 1001))
+_VP9_ALPHA: Final = "matroska_block_additional"
+"""What FFmpeg calls the part of a VP9 packet that holds its alpha."""
 _INT32: Final = (1 << 31) - 1
 
 
@@ -38,6 +44,7 @@ class Writer:
     def __init__(
         self, path: str, encoding: Encoding, info: StreamInfo, *, size: tuple[int, int], audio: bool, reporter: Reporter
     ) -> None:
+        self._path = path
         self._encoding = encoding
         self._info = info
         self._reporter = reporter
@@ -51,6 +58,8 @@ class Writer:
         self._last_pts: int | None = None
         self._first: tuple[int, int] | None = None
         self._end = 0
+        self.bytes_encoded = 0
+        """Bytes of the pictures that the encoder has given out. Matroska's writer holds back 5 s of them."""
         self._container.metadata.update(_metadata(encoding, info, reporter))
         self._container.start_encoding()
 
@@ -70,12 +79,20 @@ class Writer:
         aspect = info.sample_aspect_ratio
         if aspect is not None and aspect != 1:
             context.sample_aspect_ratio = Fraction(aspect)
-            if encoding.format.name not in ("mov", "mp4"):
-                self._reporter.note(
-                    f"The input's pixels are not square ({aspect}); {encoding.format.name.upper()} is written without "
-                    f"that, so set the pixel aspect ratio {aspect} where you play it, or write MOV."
-                )
         return stream
+
+    def _state_pixel_shape(self) -> None:
+        """MOV and MP4 have the pixel's shape from the encoder; Matroska gets it afterwards; NUT cannot."""
+        aspect, name = self._info.sample_aspect_ratio, self._encoding.format.name
+        if aspect is None or aspect == 1 or name in ("mov", "mp4"):
+            return
+        size = (self._stream.width, self._stream.height)
+        if name in ("mkv", "webm") and state_pixel_shape(self._path, size, Fraction(aspect)):
+            return
+        self._reporter.note(
+            f"The input's pixels are not square ({aspect}); {name.upper()} is written without that, so set the pixel "
+            f"aspect ratio {aspect} where you play it, or write MOV."
+        )
 
     def encode(self, picture: av.VideoFrame, time: Timestamp, duration: int | None) -> None:
         """Encode one picture at its own time. `time` may have another time base than the stream's: it is rescaled."""
@@ -110,6 +127,7 @@ class Writer:
             self.discard()
             raise
         self._container.close()
+        self._state_pixel_shape()
 
     def discard(self) -> None:
         """Close the file as it is; what its trailer says no longer matters. Never raises."""
@@ -126,6 +144,9 @@ class Writer:
                 self._end = max(self._end, packet.pts + length)
             if self._first is None and packet.dts is not None:
                 self._first = (packet.pts, packet.dts)
+            self.bytes_encoded += packet.size
+            if packet.has_sidedata(_VP9_ALPHA):
+                self.bytes_encoded += packet.get_sidedata(_VP9_ALPHA).buffer_size
             self._container.mux(packet)
 
     def _stretch_last(self, packets: list[Any]) -> list[Any]:
@@ -148,7 +169,7 @@ def encoder_threads() -> int:
 
 def _container_options(encoding: Encoding, info: StreamInfo) -> dict[str, str]:
     if encoding.format.name not in ("mov", "mp4"):
-        return {}
+        return {"avoid_negative_ts": "disabled"}
     options = {"movflags": "+faststart"}
     scale = Fraction(info.time_base).denominator
     while scale < 10_000:

@@ -36,7 +36,7 @@ class EncodedSink:
 
     @property
     def bytes_written(self) -> int:
-        """Bytes that have reached the output so far; what the encoder still holds is not counted."""
+        """See `Sink.bytes_written`; what the encoder still holds is not counted."""
         raise NotImplementedError
 
     def _start(self, path: str, info: StreamInfo) -> None:

@@ -124,6 +124,10 @@ def _prores(chosen: Format, content: Content, encode: Encode, info: StreamInfo) 
     options = {"vendor": "apl0", "flags": "+qscale", "global_quality": str(_QP2LAMBDA * _PRORES_Q[encode])}
     color = prores_color(yuv_color(info))
     notes: list[str] = []
+    if encode == "lossless" and content != "alpha":
+        notes.append(
+            "ProRes is never lossless: alpha is exact, colours are as near as it comes. --format mkv is exact."
+        )
     if content != "alpha" and color.color_range != yuv_color(info).color_range:
         notes.append("ProRes has no full-range flag, so the full-range colours of the input become limited range.")
     if content == "alpha":
@@ -149,7 +153,7 @@ def _prores(chosen: Format, content: Content, encode: Encode, info: StreamInfo) 
 
 def _vp9(chosen: Format, content: Content, encode: Encode, info: StreamInfo) -> Encoding:
     options = {**_VP9_COMMON, **_VP9[encode]}
-    notes = _narrowing_notes("VP9 with alpha", info, content)
+    notes = _narrowing_notes("VP9 with alpha" if content == "straight" else "VP9 for browsers", info, content, encode)
     color = grey_color(info) if content == "alpha" else yuv_color(info)
     pix_fmt = "yuva420p" if content == "straight" else "yuv420p"
     tail = {"straight": "with alpha", "alpha": "alpha as grey"}.get(content, "opaque")
@@ -160,7 +164,7 @@ def _h264(chosen: Format, content: Content, encode: Encode, info: StreamInfo) ->
     if content == "straight":
         raise SinkError("MP4 carries no alpha; format_for() refuses this combination.")
     color = grey_color(info) if content == "alpha" else yuv_color(info)
-    notes = list(_narrowing_notes("H.264 for every player", info, content))
+    notes = list(_narrowing_notes("H.264 for every player", info, content, encode))
     if encode == "lossless":
         notes.append("Lossless H.264 plays in few programs (VLC, mpv, FFmpeg); --encode good plays everywhere.")
     if info.width % 2 or info.height % 2:
@@ -226,12 +230,16 @@ def _raw(chosen: Format, content: Content, encode: Encode, info: StreamInfo) -> 
     )
 
 
-def _narrowing_notes(what: str, info: StreamInfo, content: Content) -> tuple[str, ...]:
+def _narrowing_notes(what: str, info: StreamInfo, content: Content, encode: Encode) -> tuple[str, ...]:
     source = layout(info.pix_fmt)
     if content == "alpha":
         return ()
     if source.bits > 8:
         return (f"{what} has 8 bits; the input has {source.bits}. MOV, MKV and PNG keep them.",)
+    if encode == "lossless" and (source.is_rgb or not source.log2_chroma_height):
+        return (
+            f"{what} is 4:2:0, so colours lose resolution before they are kept exactly; MKV keeps them as they are.",
+        )
     return ()
 
 

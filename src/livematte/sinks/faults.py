@@ -60,6 +60,13 @@ def explain(name: str, error: BaseException) -> SinkError:
     )
 
 
+def check_file(path: str) -> None:
+    """Refuse early what can never be written: a folder of that name, or a `check_folder` that fails."""
+    if os.path.isdir(path):
+        raise explain(path, OSError(errno.EISDIR, os.strerror(errno.EISDIR)))
+    check_folder(path)
+
+
 def check_folder(path: str) -> None:
     """Refuse early where the folder of `path` is missing or cannot be written to: before any frame is computed."""
     folder = os.path.dirname(os.path.abspath(path))

@@ -131,7 +131,8 @@ def format_for(target: str, settings: OutputSettings) -> Format:
     """The format of an output: `--format` if given, else by the name of the target.
 
     `-` alone is NUT; a name that ends in a slash, or a pattern, is a PNG sequence; the word `null` is the null sink.
-    Raises `UsageError` for names that say nothing, and for `.mp4` where the result would have alpha.
+    Raises `UsageError` for names that say nothing or something else than `--format`, and for `.mp4` where the result
+    would have alpha.
     """
     chosen = FORMATS.get(settings.format) if settings.format else _by_name(target)
     if chosen is None and settings.format:
@@ -140,6 +141,12 @@ def format_for(target: str, settings: OutputSettings) -> Format:
         raise UsageError(
             f"the name '{target}' does not say what to write. Known endings: {_known_suffixes()}; a name that ends in "
             "'/' becomes a folder of PNG pictures. Or say it with --format " + "|".join(FORMATS) + "."
+        )
+    by_name = _by_name(target)
+    if settings.format and target != STDOUT and by_name is not None and by_name is not chosen:
+        raise UsageError(
+            f"'{target}' is a name for {by_name.title}, and --format {chosen.name} asks for {chosen.title}. Leave "
+            "--format out, or give a name that fits it."
         )
     if target == STDOUT and chosen.name not in ("nut", "rawvideo", "null"):
         raise UsageError(

@@ -1,8 +1,8 @@
 """PNG sequences: `name/0000.png`, or a pattern such as `shots/frame_%05d.png`.
 
-Pictures are written into a folder `name.part` and moved to their place when the sequence is whole and three of them
-have been decoded again. FFmpeg's PNG encoder is used with a thread a core: 16 ms a 720p picture where OpenCV's takes
-34 for the same size of file, and it writes the colour tags.
+Pictures are written into a scratch folder (`part_folder`) and moved to their place when the sequence is whole and
+three of them have been decoded again. FFmpeg's PNG encoder is used with a thread a core: 16 ms a 720p picture where
+OpenCV's takes 34 for the same size of file, and it writes the colour tags.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from livematte.reporting import Once, Reporter
 from livematte.sinks.container import encoder_threads
 from livematte.sinks.encoded import parts
 from livematte.sinks.encodings import Encoding
-from livematte.sinks.faults import check_folder, explained
+from livematte.sinks.faults import check_folder, explain, explained
 from livematte.sinks.formats import is_pattern
 from livematte.sinks.pixels import Packer
 from livematte.sinks.tags import tag
@@ -40,7 +40,7 @@ class ImageSequenceSink:
     def __init__(self, target: str, encoding: Encoding, *, reporter: Reporter) -> None:
         self.folder, self.pattern = split_target(target)
         self.name = target
-        self.part = self.folder.with_name(f"{self.folder.resolve().name}.part")
+        self.part = part_folder(target)
         self.encoding = encoding
         self.wants = encoding.wants
         self.alpha_bits = encoding.alpha_bits
@@ -54,8 +54,9 @@ class ImageSequenceSink:
         self._witness = Witness()
 
     def open(self, info: StreamInfo) -> None:
+        """See `Sink.open`."""
         with explained(self.name):
-            check_folder(str(self.folder.resolve()))
+            check_folder(str(self.part))
             if self.part.exists():
                 self._reporter.note(f"{self.part.name} is left over from a run that was stopped; it is replaced.")
                 shutil.rmtree(self.part)
@@ -74,6 +75,7 @@ class ImageSequenceSink:
             self._codec = codec
 
     def write(self, item: MattedFrame | Composite | AudioPacket) -> None:
+        """See `Sink.write`."""
         if isinstance(item, AudioPacket):
             return
         if self._packer is None:
@@ -94,16 +96,23 @@ class ImageSequenceSink:
             self.bytes_written += packet.size
 
     def close(self) -> None:
+        """See `Sink.close`."""
         try:
             with explained(self.name):
                 if not self.frames:
                     raise SinkError(f"no picture arrived for {self.name}, so nothing was written.")
                 self._finish()
                 self._check()
-                self._settle()
         except BaseException:
             self._remove()
             raise
+        try:
+            self._settle()
+        except OSError as error:
+            raise SinkError(
+                f"{explain(self.name, error)} The pictures are whole and checked; those that could not be moved lie "
+                f"in {self.part}: close the program that may be using {self.folder.name}, and move them."
+            ) from error
 
     def _finish(self) -> None:
         codec, self._codec = self._codec, None
@@ -137,10 +146,11 @@ class ImageSequenceSink:
         self.part.rmdir()
 
     def abort(self, *, keep: bool) -> None:
+        """See `Sink.abort`."""
         try:
             if keep and self.frames:
                 self._finish()
-                self._reporter.note(f"{self._written} pictures are kept in {self.part.name}.")
+                self._reporter.note(f"{self._written} pictures are kept in {self.part}.")
                 return
         except (OSError, av.error.FFmpegError, ValueError) as error:
             self._reporter.warn(f"the last pictures of {self.part.name} could not be written ({error}).")
@@ -160,6 +170,16 @@ def split_target(target: str) -> tuple[Path, str]:
     """(folder, pattern) of a target: a pattern in its own folder, or a folder's name."""
     path = Path(target)
     return (path.parent, path.name) if is_pattern(target) else (path, _DEFAULT_PATTERN)
+
+
+def part_folder(target: str) -> Path:
+    """Scratch until all pictures are there: `shots/` -> `shots.part` beside it, or within it where it exists already.
+
+    Within, because the folder around it may be another disk's, or not writable (`-o %04d.png` in one's home).
+    """
+    folder = split_target(target)[0]
+    name = f"{folder.resolve().name or 'pictures'}.part"
+    return folder / name if folder.is_dir() else folder.parent / name
 
 
 def _read(path: Path) -> av.VideoFrame:

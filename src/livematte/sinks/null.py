@@ -29,9 +29,11 @@ class NullSink:
         self._packer: Packer | None = None
 
     def open(self, info: StreamInfo) -> None:
+        """See `Sink.open`."""
         self._packer = Packer(self.encoding, info.width, info.height, reporter=self._reporter)
 
     def write(self, item: MattedFrame | Composite | AudioPacket) -> None:
+        """See `Sink.write`."""
         if isinstance(item, AudioPacket):
             return
         if self._packer is None:
@@ -42,7 +44,9 @@ class NullSink:
         self.frames += 1
 
     def close(self) -> None:
+        """See `Sink.close`."""
         self._packer = None
 
     def abort(self, *, keep: bool) -> None:
+        """See `Sink.abort`."""
         self._packer = None

@@ -30,9 +30,11 @@ class PipeSink(EncodedSink):
 
     @property
     def bytes_written(self) -> int:
+        """See `Sink.bytes_written`."""
         return self._bytes
 
     def open(self, info: StreamInfo) -> None:
+        """See `Sink.open`."""
         self._reporter.note("What goes into a pipe cannot be decoded back and checked; the reader sees what was sent.")
         descriptor = self._descriptor
         if descriptor is None:
@@ -52,11 +54,13 @@ class PipeSink(EncodedSink):
         self._bytes += packed.width * packed.height * channels
 
     def close(self) -> None:
+        """See `Sink.close`."""
         with explained("stdout"):
             writer, self._writer = self._opened(), None
             writer.finish()
 
     def abort(self, *, keep: bool) -> None:
+        """See `Sink.abort`."""
         writer, self._writer = self._writer, None
         if writer is not None:
             writer.discard()

@@ -12,7 +12,7 @@ from livematte.frames import AlphaArray, Frame, StreamInfo
 from livematte.reporting import Reporter
 from livematte.sinks.encoded import EncodedSink
 from livematte.sinks.encodings import Encoding
-from livematte.sinks.faults import check_folder, explained
+from livematte.sinks.faults import check_file, explain, explained
 from livematte.sinks.verify import Witness, verify_file
 
 
@@ -28,8 +28,9 @@ class VideoFileSink(EncodedSink):
         self._size_at_end: int | None = None
 
     def open(self, info: StreamInfo) -> None:
+        """See `Sink.open`."""
         with explained(self.name):
-            check_folder(str(self.path))
+            check_file(str(self.path))
             if self.part.exists():
                 self._reporter.note(f"{self.part.name} is left over from a run that was stopped; it is replaced.")
                 self.part.unlink()
@@ -41,17 +42,20 @@ class VideoFileSink(EncodedSink):
 
     @property
     def bytes_written(self) -> int:
+        """See `Sink.bytes_written`."""
         if self._size_at_end is not None:
             return self._size_at_end
+        encoded = self._writer.bytes_encoded if self._writer is not None else 0
         try:
-            return self.part.stat().st_size
+            return max(encoded, self.part.stat().st_size)
         except OSError:
-            return 0
+            return encoded
 
     def _before_encode(self, frame: Frame, packed: av.VideoFrame, alpha: AlphaArray | None) -> None:
         self._witness.see(frame.time.seconds, alpha)
 
     def close(self) -> None:
+        """See `Sink.close`."""
         try:
             with explained(self.name):
                 if not self.frames:
@@ -59,10 +63,20 @@ class VideoFileSink(EncodedSink):
                 self._opened().finish()
                 self._check()
                 self._size_at_end = self.part.stat().st_size
-                os.replace(self.part, self.path)
         except BaseException:
             self._remove()
             raise
+        self._settle()
+
+    def _settle(self) -> None:
+        """Give the file its name. Where that fails (on Windows a player may hold the old one), nothing is deleted."""
+        try:
+            os.replace(self.part, self.path)
+        except OSError as error:
+            raise SinkError(
+                f"{explain(self.name, error)} What was to be written is whole and checked, and lies in {self.part}: "
+                f"close the program that may be using {self.path.name}, and rename it."
+            ) from error
 
     def _check(self) -> None:
         """Decode back what must be right before the file gets its name."""
@@ -74,6 +88,7 @@ class VideoFileSink(EncodedSink):
             self._reporter.note(f"{self.name}: {error}.")
 
     def abort(self, *, keep: bool) -> None:
+        """See `Sink.abort`."""
         writer, self._writer = self._writer, None
         if writer is None:
             return

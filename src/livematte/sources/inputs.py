@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
-from livematte.errors import SourceError, UsageError
-from livematte.sources.opening import display_name, is_url
+from livematte.errors import LivematteError, SourceError, UsageError
+from livematte.sources.ffmpeg_errors import reason
+from livematte.sources.opening import display_name, is_url, shown_spec
 
 InputKind: TypeAlias = Literal["video", "images", "picture", "stdin", "url", "synthetic"]
 
@@ -39,6 +40,11 @@ class InputSpec:
     """Below the folder that was named; `.` for what was named itself."""
     stem: str
     """For the output's name: the file's name without its suffix."""
+
+    @property
+    def shown(self) -> str:
+        """The spec as messages show it: a URL without user, password and query."""
+        return shown_spec(self.spec)
 
 
 def natural_key(path: Path | str) -> tuple[object, ...]:
@@ -72,8 +78,15 @@ def expand_inputs(specs: Sequence[str]) -> list[InputSpec]:
         raise UsageError("no input was given. Name a video, a folder, a pattern such as shot_%04d.png, a URL, or '-'.")
     found: dict[str, InputSpec] = {}
     for spec in specs:
-        for one in _expand_one(spec):
-            found.setdefault(one.spec, one)
+        try:
+            for one in _expand_one(spec):
+                found.setdefault(one.spec, one)
+        except LivematteError:
+            raise
+        except OSError as error:  # a name that is too long, a folder that may not be looked into
+            raise SourceError(
+                f"'{spec}' cannot be read: {reason(error)}. Check the name and its permissions."
+            ) from error
     return list(found.values())
 
 

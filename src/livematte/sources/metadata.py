@@ -10,6 +10,9 @@ _KEPT: Final = (
     "make", "model", "com.apple.quicktime.creationdate", "com.apple.quicktime.make", "com.apple.quicktime.model",
 )  # fmt: skip
 """Keys in FFmpeg's spelling, lower case."""
+_APPLE: Final = "com.apple.quicktime."
+"""What phones of Apple call their notes. No writer of FFmpeg's knows these names, but their plain ones."""
+_PLAIN_NAMES: Final = {"creationdate": "date", "make": "make", "model": "model", "location.iso6709": "location"}
 _PLACES: Final = ("location", "gps", "geotag")
 """A key that contains one of these holds a position."""
 
@@ -29,6 +32,10 @@ def kept_metadata(
                 left_out = True
         elif small in _KEPT:
             kept[small] = value
+    for key in [key for key in kept if key.lower().startswith(_APPLE)]:
+        plain = _PLAIN_NAMES.get(key.lower().removeprefix(_APPLE))
+        if plain is not None:
+            kept.setdefault(plain, kept[key])
     return kept, left_out
 
 

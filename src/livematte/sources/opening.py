@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, Final, cast
+from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
 import av
@@ -50,25 +53,55 @@ def display_name(spec: str) -> str:
     return f"{parts.scheme}://{host}{parts.path}"
 
 
-class _Stdin:
-    """Hands PyAV what stdin has, without waiting for full buffers and without pretending to seek."""
+def shown_spec(spec: str) -> str:
+    """An input as it was typed, for messages and records; a URL without user, password and query."""
+    return display_name(spec) if is_url(spec) else spec
+
+
+class Stdin:
+    """Hands PyAV what stdin has, without waiting for full buffers and without pretending to seek.
+
+    It reads the descriptor itself, where there is one: Python aborts at its end where a thread still waits in the
+    buffered stream. Ctrl-C while it waits is kept for `raise_interruption`: PyAV would print it, and go on as if
+    the input had ended.
+    """
 
     name = "stdin"
 
-    def __init__(self, stream: BinaryIO) -> None:
-        self._read = getattr(stream, "read1", stream.read)
-
-    def read(self, size: int) -> bytes:
-        return cast(bytes, self._read(size))
-
-
-def open_container(spec: str) -> InputContainer:
-    """The opened container of a file, a URL or `-`; SourceError says why it cannot be opened and what to do."""
-    name = display_name(spec)
-    if spec == "-":
+    def __init__(self) -> None:
         if sys.stdin is None or sys.stdin.isatty():
             raise UsageError("the input is '-' (stdin), but nothing is piped into it. Give a file, or pipe a video in.")
-        container = _open(_Stdin(sys.stdin.buffer), name, PIPE_HINT)
+        stream = sys.stdin.buffer
+        self.bytes_read = 0
+        self._interruption: KeyboardInterrupt | None = None
+        self._read: Callable[[int], bytes]
+        try:
+            self._read = partial(os.read, stream.fileno())
+        except OSError:
+            self._read = getattr(stream, "read1", stream.read)
+
+    def read(self, size: int) -> bytes:
+        if self._interruption is not None:
+            return b""
+        try:
+            data = self._read(size)
+        except KeyboardInterrupt as error:
+            self._interruption = error
+            return b""
+        self.bytes_read += len(data)
+        return data
+
+    def raise_interruption(self) -> None:
+        """KeyboardInterrupt where Ctrl-C was pressed while data were waited for."""
+        if self._interruption is not None:
+            raise self._interruption
+
+
+def open_container(spec: str, stdin: Stdin | None = None) -> InputContainer:
+    """The opened container of a file, a URL or `stdin`; SourceError says why it cannot be opened and what to do."""
+    name = display_name(spec)
+    if stdin is not None:
+        container = _open_stdin(stdin, name)
     elif is_url(spec):
         container = _open(spec, name, "Check the address in a player.", is_remote=True)
     else:
@@ -78,6 +111,19 @@ def open_container(spec: str) -> InputContainer:
         container.close()
         raise SourceError(f"'{name}' is a text file, not a video. Give a video, a folder of pictures or a URL.")
     return container
+
+
+def _open_stdin(stdin: Stdin, name: str) -> InputContainer:
+    try:
+        return _open(stdin, name, PIPE_HINT)
+    except SourceError:
+        stdin.raise_interruption()
+        if stdin.bytes_read:
+            raise
+        raise SourceError(
+            "nothing came through stdin. The program before the pipe has failed, or has nothing to say: look at its "
+            "messages."
+        ) from None
 
 
 PIPE_HINT: Final = (
@@ -95,6 +141,8 @@ def _check_file(path: Path) -> None:
         raise SourceError(f"there is no file '{path}'. Check the spelling and the folder.") from None
     except OSError as error:
         raise SourceError(f"'{path}' cannot be read: {reason(error)}.") from error
+    if not os.access(path, os.R_OK):
+        raise SourceError(f"'{path}' may not be read: permission was denied. Change its permissions, or copy it.")
     if size == 0 and path.is_file():
         raise SourceError(f"'{path.name}' is empty (0 bytes). The copy or download that made it has failed.")
 
@@ -119,7 +167,9 @@ def _open(target: Any, name: str, hint: str, *, is_remote: bool = False) -> Inpu
             return container
     except (av.error.FFmpegError, OSError, ValueError, RuntimeError) as error:
         said = last_useful(lines).replace(str(target), name)
-        raise SourceError(f"'{name}' cannot be opened as a video: {reason(error)}.{said} {hint}") from error
+        # FFmpeg's own error holds the whole address, which a traceback would show.
+        cause = None if is_remote else error
+        raise SourceError(f"'{name}' cannot be opened as a video: {reason(error)}.{said} {hint}") from cause
 
 
 def choose_video(container: InputContainer, name: str) -> VideoStream:
@@ -160,7 +210,7 @@ def make_decoder(stream: VideoStream) -> VideoCodecContext:
 
 
 def dropped_tracks(container: InputContainer, kept: set[int]) -> str:
-    """What is left out, for a note: `2 subtitle tracks, 1 further video track`; empty: nothing."""
+    """What is left out, for a note: `2 subtitle tracks, 3 chapter marks`; empty: nothing."""
     words = {"subtitle": "subtitle track", "data": "data track", "video": "further video track", "audio": "audio track"}
     counts: dict[str, int] = {}
     for stream in container.streams:
@@ -169,6 +219,9 @@ def dropped_tracks(container: InputContainer, kept: set[int]) -> str:
         is_cover = stream.type == "video" and int(stream.disposition) & _ATTACHED_PICTURE
         word = "cover picture" if is_cover else words.get(stream.type, "attachment")
         counts[word] = counts.get(word, 0) + 1
+    chapters = len(container.chapters())
+    if chapters:
+        counts["chapter mark"] = chapters
     return ", ".join(f"{count} {word}{'s' if count > 1 else ''}" for word, count in counts.items())
 
 

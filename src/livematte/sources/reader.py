@@ -10,10 +10,15 @@ Note [Ended early]
     A container's duration is a guess in many files, so it never decides. What decides is an input/output error,
     or the video track's own index: where it lists a second more than was read, the file was cut off. MOV and MP4 have
     their whole index in the header; AVI and GIF at least state the number of pictures.
+
+Note [AVI's times]
+    AVI stores pictures in decoding order, one a tick, and no presentation times; FFmpeg passes its guess on, which is
+    wrong where B-frames change the order. But the n-th picture that is shown has the n-th smallest decoding time.
 """
 
 from __future__ import annotations
 
+import heapq
 import threading
 from collections import deque
 from collections.abc import Iterator
@@ -25,7 +30,7 @@ import av.error
 
 from livematte.errors import EndedEarly, SourceError
 from livematte.sources.ffmpeg_errors import is_damage, reason
-from livematte.sources.opening import PIPE_HINT, choose_video, display_name, make_decoder, open_container
+from livematte.sources.opening import PIPE_HINT, Stdin, choose_video, display_name, make_decoder, open_container
 from livematte.sources.timing import fraction
 
 CLOSE_WAIT_SECONDS: Final = 5.0
@@ -35,6 +40,9 @@ _PEEK_PACKETS: Final = 48
 _PEEK_BYTES: Final = 8 << 20
 _REORDERED: Final = 8
 """Pictures that B-frames may move: the latest times of a look ahead have gaps that will be filled."""
+
+_MOST_REORDERED: Final = 16
+"""Pictures that H.264 and HEVC may hold back at most."""
 
 
 class Reader:
@@ -50,8 +58,11 @@ class Reader:
         self._demux: Iterator[av.Packet[Any]] | None = None
         self._packets = 0
         self._last_seconds: Fraction | None = None
+        self._ticks: list[int] = []
+        """Decoding times of pictures that the decoder still holds, a heap; for AVI only."""
         self._sought = False
-        self.container = open_container(spec)
+        self._stdin = Stdin() if spec == "-" else None
+        self.container = open_container(spec, self._stdin)
         try:
             self.video = choose_video(self.container, self.name)
             self.decoder: Any = make_decoder(self.video)
@@ -59,6 +70,7 @@ class Reader:
             self.container.close()
             raise
         self.time_base = fraction(self.video.time_base) or Fraction(1, 1000)
+        self._has_no_pts = self.container.format.name == "avi"
         self._streams: list[Any] = [self.video]
 
     @property
@@ -70,7 +82,12 @@ class Reader:
         self._streams = [self.video, *streams]
 
     def seek(self, seconds: Fraction) -> bool:
-        """To the keyframe at or before this time of the input; False where the input cannot be sought."""
+        """To the keyframe at or before this time of the input; False where the input cannot be sought.
+
+        AVI is read from its beginning: behind a keyframe B-frames get lost, which would shift all times after them.
+        """
+        if self._has_no_pts:
+            return False
         try:
             self.container.seek(int(seconds // self.time_base), stream=self.video, backward=True)
         except (av.error.FFmpegError, OSError):
@@ -106,9 +123,19 @@ class Reader:
                 yield packet
                 continue
             self._note_position(packet)
-            yield from self._decode(packet)
+            yield from self._in_order(self._decode(packet))
         if not self._closing:
-            yield from self._decode(None)
+            yield from self._in_order(self._decode(None))
+
+    def _in_order(self, pictures: list[av.VideoFrame]) -> list[av.VideoFrame]:
+        """Pictures with the times that they are shown at (Note [AVI's times])."""
+        for picture in pictures if self._has_no_pts else ():
+            # Packets that never became a picture (damage, the second field of one).
+            waiting = sum(tick <= picture.dts for tick in self._ticks) if picture.dts is not None else 0
+            for _ in range(waiting - 1 - _MOST_REORDERED):
+                heapq.heappop(self._ticks)
+            picture.pts = heapq.heappop(self._ticks) if self._ticks else None
+        return pictures
 
     def missing_seconds(self, until: Fraction | None) -> Fraction:
         """How much more the video track's own index lists than was read (Note [Ended early]); 0: nothing."""
@@ -127,7 +154,8 @@ class Reader:
                 return missing
         rate = fraction(self.video.average_rate)
         if self.video.frames > self._packets and rate and not self._sought and "mov" not in self.container.format.name:
-            missing = (self.video.frames - self._packets) / rate
+            read = max(self._packets / rate, self._last_seconds or Fraction(0))  # AVI counts repeats as pictures
+            missing = max(Fraction(0), self.video.frames / rate - read)
             return missing if until is None else min(missing, max(Fraction(0), until - self._packets / rate))
         return Fraction(0)
 
@@ -162,14 +190,20 @@ class Reader:
                     packet = next(self._demux, None)
                 except (av.error.FFmpegError, OSError) as error:
                     self._demux = None
+                    self._raise_interruption()
                     retries += 1
                     if not is_damage(error) or retries > _RETRIES:
                         raise self._broken_off(error) from error
                     continue
             if packet is None:
+                self._raise_interruption()
                 return None
             if packet.size:  # PyAV's last, empty packets mean "flush"; AVI's empty ones repeat a picture
                 return packet
+
+    def _raise_interruption(self) -> None:
+        if self._stdin is not None:
+            self._stdin.raise_interruption()
 
     def _decode(self, packet: av.Packet[Any] | None) -> list[av.VideoFrame]:
         with self._lock:
@@ -183,11 +217,16 @@ class Reader:
                 if isinstance(error, av.error.MemoryError):
                     raise SourceError(f"'{self.name}' cannot be decoded: memory ran out.") from error
                 self.damaged += 1
+                if packet is not None and packet.dts in self._ticks:
+                    self._ticks.remove(packet.dts)
+                    heapq.heapify(self._ticks)
                 return []
 
     def _note_position(self, packet: av.Packet[Any]) -> None:
         self._packets += 1
         stamp = packet.dts if packet.dts is not None else packet.pts
+        if self._has_no_pts and stamp is not None:
+            heapq.heappush(self._ticks, stamp)
         if stamp is not None:
             seconds = stamp * self.time_base
             if self._last_seconds is None or seconds > self._last_seconds:

@@ -54,6 +54,8 @@ class VideoSource:
         flags = container.format.flags
         self._untimed = bool(flags & _NO_TIMESTAMPS)
         self._rate = fraction(video.average_rate) or fraction(video.guessed_rate) or fraction(video.base_rate)
+        if self._untimed:  # the stream's rate is FFmpeg's default, whatever the codec says
+            self._rate = fraction(reader.decoder.framerate) or _DEFAULT_RATE
         self._time_base = 1 / (self._rate or _DEFAULT_RATE) if self._untimed else reader.time_base
         self._repair = Repair(max(1, round(1 / (self._rate or _DEFAULT_RATE) / self._time_base)))
         tracks = audio_tracks(container)
@@ -188,10 +190,10 @@ class VideoSource:
         if dropped:
             say.note(f"left out of the output: {dropped}.")
         if self._untimed:
-            guess = "" if self._rate else ", because it states none"
+            source = "as its codec says" if reader.decoder.framerate else "because its codec names no rate"
             say.note(
                 f"'{self.name}' is a raw stream without times; its pictures are taken to come at "
-                f"{float(self._rate or _DEFAULT_RATE):g} a second{guess}."
+                f"{float(self._rate or _DEFAULT_RATE):g} a second, {source}."
             )
         if self._rebase and not self._window.start:
             say.note(
@@ -199,10 +201,7 @@ class VideoSource:
                 "begins at 0."
             )
         if self.info.is_variable_rate:
-            say.note(
-                "the input has a variable frame rate; every picture keeps its own time. For editors that drift, "
-                "use --constant-rate."
-            )
+            say.note("the input has a variable frame rate.")
 
     # --- running ---
 

@@ -23,7 +23,8 @@ from typing import Any, Final
 import cv2
 import numpy as np
 
-from livematte.backgrounds import KINDS, Background, Canvas, open_background
+from livematte.compositing.backgrounds import KINDS, Background, open_background
+from livematte.compositing.canvas import Canvas
 from livematte.errors import UsageError
 from livematte.frames import Composite, DevicePicture, Frame, MattedFrame, StreamInfo
 from livematte.matting.edges import move_edge
@@ -125,7 +126,7 @@ def blurred_without_person(planes: Sequence[PlaneArray], groups: Sequence[PlaneG
 def _normalised_blur(plane: PlaneArray, weight: PlaneArray, sigma: tuple[float, float]) -> PlaneArray:
     """blur(plane * weight) / blur(weight) with a Gaussian of `sigma` (x, y) px; the weighted mean where weight is 0."""
     step = 1
-    while step < 8 and min(sigma) / (2 * step) >= 2:  # two samples a standard deviation are enough
+    while step < 16 and min(sigma) / (2 * step) >= 1.2:  # more than one sample a standard deviation
         step *= 2
     peak = np.iinfo(weight.dtype).max
     wide = np.uint16 if plane.dtype == np.uint16 or weight.dtype == np.uint16 else np.uint8

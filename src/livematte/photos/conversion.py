@@ -13,9 +13,9 @@ import sys
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import av
 import numpy as np
@@ -25,55 +25,21 @@ from livematte.compositing import Compositor
 from livematte.config import Settings
 from livematte.errors import LivematteError, NobodyFound, SinkError, SourceError, UsageError
 from livematte.frames import MattedFrame
-from livematte.models import manifest as manifests
+from livematte.models import catalogue
 from livematte.models.load import LoadedModel, load_model
-from livematte.photo_files import STDIO, Naming, PhotoJob, plan_jobs
+from livematte.outputs import background_word
+from livematte.photos.files import STDIO, Naming, PhotoJob, plan_jobs
+from livematte.photos.formats import StillImage, encode
+from livematte.photos.options import PhotoListener, PhotoOptions, PhotoSummary
+from livematte.photos.stills import StillMatting, info_of, read_still, to_frame, to_pixels, to_rgba, without_position
+from livematte.pipeline import EMPTY_MEAN_ALPHA
 from livematte.reporting import Once, Reporter
 from livematte.runtimes.threads import default_threads
-from livematte.still_formats import StillImage, encode
-from livematte.stills import StillMatting, info_of, read_still, to_frame, to_pixels, to_rgba, without_position
 
-NOBODY = 0.005
-"""Mean alpha below which there is nobody (Note [Nobody there])."""
 _CROP_ALPHA = 0.05
 """Pixels from this alpha on count as the subject for `--crop`: a matte's haze would make the box the whole picture."""
 _MOST_WORKERS = 4
 """Photos at once: each holds several copies of its picture, 72 MB a copy for 24 megapixels."""
-
-
-@dataclass(frozen=True, slots=True)
-class PhotoOptions:
-    """What `livematte photo` adds to the settings."""
-
-    format: str | None = None
-    """png, webp, tiff, avif or jpeg; None: by the output's name, else png (jpeg with a background)."""
-    crop: bool = False
-    """Cut to the subject's box."""
-    alpha_only: bool = False
-    """Write alpha alone, as a grey picture."""
-    background: str | None = None
-    """A colour, an image or blur behind the person; the picture is then opaque."""
-    keep_location: bool = False
-    """Keep GPS positions."""
-    overwrite: bool = False
-
-
-@dataclass(slots=True)
-class PhotoSummary:
-    """What came of each picture, in the order given."""
-
-    done: list[tuple[str, str]] = field(default_factory=list)
-    """(input, output)."""
-    skipped: list[tuple[str, str]] = field(default_factory=list)
-    """(input, output that exists already)."""
-    failed: list[tuple[str, LivematteError]] = field(default_factory=list)
-    model: str = ""
-    """What ran, and on what (`LoadedModel.describe`)."""
-
-    @property
-    def exit_code(self) -> int:
-        """0, or 1 where any failed."""
-        return 1 if self.failed else 0
 
 
 def convert_photos(
@@ -81,8 +47,9 @@ def convert_photos(
     output: str | None,
     *,
     settings: Settings = Settings(),  # noqa: B008  frozen, never changed
-    options: PhotoOptions = PhotoOptions(),
+    options: PhotoOptions = PhotoOptions(),  # noqa: B008
     reporter: Reporter,
+    listener: PhotoListener = PhotoListener(),  # noqa: B008
 ) -> PhotoSummary:
     """Cut the people out of pictures, folders, globs and stdin (`-`), several at once where cores allow.
 
@@ -102,7 +69,8 @@ def convert_photos(
     jobs = plan_jobs(inputs, output, naming, reporter=reporter)
     said = Once(reporter)
     summary = PhotoSummary()
-    jobs = _without_existing(jobs, summary, options.overwrite or settings.output.overwrite)
+    if not (options.overwrite or settings.output.overwrite):
+        jobs = _without_existing(jobs, summary, listener)
     if not jobs:
         return summary
     workers = max(min(len(jobs), default_threads(), _MOST_WORKERS), 1)
@@ -113,8 +81,9 @@ def convert_photos(
     loaded = load_model(model_settings, reporter=said)
     try:
         summary.model = loaded.describe()
+        listener.status(summary.model + (f"; {workers} pictures at once" if workers > 1 else ""))
         plan = _Plan(loaded, settings, options, background, alpha_only, said)
-        _run(jobs, plan, workers, summary)
+        _run(jobs, plan, workers, summary, listener)
     finally:
         loaded.close()
     return summary
@@ -123,19 +92,18 @@ def convert_photos(
 def _word(background: str | None, *, alpha_only: bool) -> str:
     if background is None:
         return "matte" if alpha_only else "alpha"
-    word = background.split("=")[0] if background.startswith("blur") else Path(background).stem
-    return "".join(letter if letter.isalnum() else "-" for letter in word).strip("-") or "background"
+    return background_word(background)
 
 
 def _is_folder(output: str) -> bool:
     return output != STDIO and (output.endswith(("/", os.sep)) or Path(output).is_dir())
 
 
-def _without_existing(jobs: list[PhotoJob], summary: PhotoSummary, overwrite: bool) -> list[PhotoJob]:
-    if overwrite:
-        return jobs
+def _without_existing(jobs: list[PhotoJob], summary: PhotoSummary, listener: PhotoListener) -> list[PhotoJob]:
     taken = [job for job in jobs if job.target != STDIO and os.path.exists(job.target)]
     if taken and len(jobs) == 1:
+        if listener.may_replace(taken[0].target):
+            return jobs
         raise UsageError(
             f"{taken[0].target} exists already. Choose another name with -o, or replace it with --overwrite."
         )
@@ -155,32 +123,59 @@ class _Plan:
     reporter: Once
 
 
-def _run(jobs: Sequence[PhotoJob], plan: _Plan, workers: int, summary: PhotoSummary) -> None:
-    """All jobs; each worker thread has a matting of its own on the shared network."""
-    local = threading.local()
-    made: list[StillMatting] = []
+class _Workers:
+    """What the threads share: each has a matting of its own on the one network."""
 
-    def work(job: PhotoJob) -> LivematteError | None:
-        if not hasattr(local, "matting"):
-            local.matting = StillMatting(
-                plan.loaded, plan.settings.matting, wants_foreground=not plan.alpha_only, reporter=plan.reporter
-            )
-            made.append(local.matting)
+    def __init__(self, plan: _Plan, total: int, listener: PhotoListener) -> None:
+        self._plan = plan
+        self._total = total
+        self._listener = listener
+        self._local = threading.local()
+        self._lock = threading.Lock()
+        self._made: list[StillMatting] = []
+        self._done = 0
+
+    def work(self, job: PhotoJob) -> LivematteError | None:
+        """One picture; what is wrong with it comes back, and what is wrong with the network is raised."""
         try:
-            _convert_one(job, plan, local.matting)
+            _convert_one(job, self._plan, self._matting())
         except (SourceError, SinkError, NobodyFound) as error:
             return error
+        finally:
+            with self._lock:
+                self._done += 1
+                self._listener.progress(self._done, self._total)
         return None
 
+    def _matting(self) -> StillMatting:
+        """The matting of the thread that asks."""
+        if not hasattr(self._local, "matting"):
+            plan = self._plan
+            made = StillMatting(
+                plan.loaded, plan.settings.matting, wants_foreground=not plan.alpha_only, reporter=plan.reporter
+            )
+            self._local.matting = made
+            with self._lock:
+                self._made.append(made)
+        return cast(StillMatting, self._local.matting)
+
+    def close(self) -> None:
+        """Close every thread's matting, when no thread works any more."""
+        for matting in self._made:
+            matting.close()
+
+
+def _run(jobs: Sequence[PhotoJob], plan: _Plan, workers: int, summary: PhotoSummary, listener: PhotoListener) -> None:
+    """All jobs, `workers` at a time."""
+    shared = _Workers(plan, len(jobs), listener)
     try:
         if workers == 1:
-            results = [work(job) for job in jobs]
+            results = [shared.work(job) for job in jobs]
         else:
             with ThreadPoolExecutor(workers, thread_name_prefix="livematte-photo") as pool:
-                results = list(pool.map(work, jobs))
+                results = list(pool.map(shared.work, jobs))
     finally:
-        for matting in made:
-            matting.close()
+        shared.close()
     if len(jobs) == 1 and results[0] is not None and not summary.skipped:
         raise results[0]
     for job, error in zip(jobs, results, strict=True):
@@ -196,7 +191,7 @@ def _convert_one(job: PhotoJob, plan: _Plan, matting: StillMatting) -> None:
     matted = matting(to_frame(still))
     alpha = matted.matte.alpha
     peak = int(np.iinfo(alpha.dtype).max)
-    if float(alpha.mean()) < NOBODY * peak:
+    if float(alpha.mean()) < EMPTY_MEAN_ALPHA * peak:
         raise _nobody(job.source, plan.loaded)
     pixels: npt.NDArray[Any]
     if plan.alpha_only:
@@ -239,7 +234,7 @@ def _box(alpha: npt.NDArray[Any], peak: int) -> tuple[slice, slice]:
 
 def _nobody(source: str, loaded: LoadedModel) -> NobodyFound:
     message = f"{source}: {loaded.manifest.name} found nobody in the picture, so nothing was written."
-    things = manifests.by_name("isnet")
+    things = catalogue.by_name("isnet")
     if "things" in loaded.manifest.subjects:
         return NobodyFound(f"{message} Nothing stands out from the background; try another picture.")
     size = things.weights().size_bytes or 0

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from livematte.errors import SourceError, UsageError
+from livematte.photos.formats import FORMATS, StillFormat, format_named, format_of
 from livematte.reporting import Reporter
 from livematte.sources.inputs import PICTURE_SUFFIXES, VIDEO_SUFFIXES, natural_key
-from livematte.still_formats import FORMATS, StillFormat, format_named, format_of
 
 STDIO = "-"
 
@@ -50,9 +50,8 @@ def plan_jobs(inputs: Sequence[str], output: str | None, naming: Naming, *, repo
     kind = format_named(naming.format) if naming.format else None
     into_folder = output is not None and output != STDIO and (output.endswith(("/", os.sep)) or Path(output).is_dir())
     if output is not None and not into_folder and len(found) > 1:
-        raise UsageError(
-            f"{len(found)} pictures cannot all become '{output}'. Give a folder: -o {output.rstrip('-') or 'DIR'}/"
-        )
+        folder = Path(output.strip("-")).stem or "DIR"
+        raise UsageError(f"{len(found)} pictures cannot all become '{output}'. Give a folder: -o {folder}/")
     jobs = [_job(one, output if output is None or not into_folder else None, kind, naming) for one in found]
     if into_folder:
         assert output is not None
@@ -65,7 +64,13 @@ def _job(found: _Found, output: str | None, kind: StillFormat | None, naming: Na
     if output == STDIO or (output is None and found.source == STDIO):
         return PhotoJob(found.source, STDIO, kind or FORMATS["png"])
     if output is not None:
-        return PhotoJob(found.source, output, kind or format_of(Path(output)))
+        named = format_of(Path(output), kind)
+        if kind is not None and named is not kind:
+            raise UsageError(
+                f"'{output}' is the name of a {named.name.upper()} file, and --format asks for {kind.name.upper()}. "
+                f"Leave one of them out, or name it {Path(output).with_suffix(kind.suffixes[0]).name}."
+            )
+        return PhotoJob(found.source, output, named)
     kind = kind or FORMATS["png" if naming.needs_alpha else "jpeg"]
     path = Path(found.source)
     return PhotoJob(found.source, str(path.with_name(f"{path.stem}_{naming.word}{kind.suffixes[0]}")), kind)
@@ -138,6 +143,9 @@ def _without_own_results(found: list[_Found], inputs: Sequence[str], reporter: R
 def _check_targets(jobs: Sequence[PhotoJob], naming: Naming) -> None:
     seen: dict[str, str] = {}
     for job in jobs:
+        is_there = STDIO not in (job.source, job.target) and os.path.exists(job.target)
+        if is_there and os.path.samefile(job.source, job.target):
+            raise UsageError(f"the output {job.target} is the input itself. Give the output another name with -o.")
         if naming.needs_alpha and not job.kind.has_alpha:
             raise UsageError(
                 f"{job.kind.name.upper()} has no transparency. Give --background with it, or write PNG, WebP, TIFF or "
@@ -145,8 +153,6 @@ def _check_targets(jobs: Sequence[PhotoJob], naming: Naming) -> None:
             )
         if job.target == STDIO:
             continue
-        if job.source != STDIO and os.path.exists(job.target) and os.path.samefile(job.source, job.target):
-            raise UsageError(f"the output {job.target} is the input itself. Give the output another name with -o.")
         other = seen.setdefault(os.path.abspath(job.target), job.source)
         if other != job.source:
             raise UsageError(

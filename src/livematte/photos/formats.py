@@ -11,11 +11,12 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, features
+from PIL import ExifTags, Image, features
 
 from livematte.errors import AlphaLost, SinkError, UsageError
-from livematte.stills import PixelArray, read_still
+from livematte.photos.stills import PixelArray, read_still
 
+_EXIF_PARTS = (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)
 _LARGEST_MEAN_ERROR = 8.0
 """Of 255: a decoded alpha that is further off on average is lost, not compressed."""
 
@@ -65,11 +66,13 @@ def format_named(name: str) -> StillFormat:
     raise UsageError(f"there is no picture format '{name}'; there are {', '.join(FORMATS)}.")
 
 
-def format_of(path: Path) -> StillFormat:
-    """By a file's name. UsageError lists the suffixes."""
+def format_of(path: Path, otherwise: StillFormat | None = None) -> StillFormat:
+    """By a file's name; `otherwise` where it has no suffix that is known. UsageError lists the suffixes."""
     for one in FORMATS.values():
         if path.suffix.lower() in one.suffixes:
             return one
+    if otherwise is not None:
+        return otherwise
     known = ", ".join(suffix for one in FORMATS.values() for suffix in one.suffixes)
     raise UsageError(f"'{path.name}' has no suffix of a picture that can be written; there are {known}.")
 
@@ -110,9 +113,12 @@ def _through_pillow(image: StillImage, kind: StillFormat) -> bytes:
     if image.icc_profile is not None and pixels.ndim == 3:
         extras["icc_profile"] = image.icc_profile
     if image.exif is not None:
-        extras["exif"] = image.exif.tobytes() if kind.name != "tiff" else image.exif
+        extras["exif"] = image.exif.tobytes()
+        if kind.name == "tiff" and any(image.exif.get_ifd(part) for part in _EXIF_PARTS):
+            # Pillow hands compressed TIFF to libtiff, which refuses the parts of EXIF that hold camera and position.
+            extras["compression"] = None
     buffer = io.BytesIO()
-    picture.save(buffer, kind.pillow, **kind.options, **extras)
+    picture.save(buffer, kind.pillow, **{**kind.options, **extras})
     return buffer.getvalue()
 
 

@@ -15,8 +15,8 @@ from typing import Any, Literal
 
 import livematte
 from livematte import resources
-from livematte.conflicts import find_conflicts
-from livematte.doctor_devices import cameras, nvidia, virtual_cameras
+from livematte.doctor.conflicts import find_conflicts
+from livematte.doctor.devices import cameras, nvidia, virtual_cameras
 from livematte.errors import LivematteError
 
 State = Literal["ok", "missing", "problem", "info"]
@@ -244,20 +244,21 @@ def _cameras() -> Iterable[Finding]:
 
 
 def _networks() -> Iterable[Finding]:
-    from livematte.models.manifest import shipped
+    from livematte.models.catalogue import shipped
     from livematte.models.weights import is_here
 
     for name, manifest in shipped().items():
         here = [file for graph in manifest.graphs for file in graph.weights if is_here(file)]
         if here:
             yield Finding(name, "ok", f"on this machine in {', '.join(file.precision for file in here)}")
-        else:
-            yield Finding(
-                name,
-                "missing",
-                f"{manifest.title}, for {' and '.join(manifest.subjects)}",
-                f"livematte model fetch {name}",
-            )
+            continue
+        brings = manifest.graphs[0].weights[0].source == "bring"
+        yield Finding(
+            name,
+            "missing",
+            manifest.about,
+            f"livematte model fetch {name}" + (" (says how to make the file)" if brings else ""),
+        )
 
 
 def _folders() -> Iterable[Finding]:
@@ -272,3 +273,4 @@ def _folders() -> Iterable[Finding]:
         "" if writable else "set LIVEMATTE_CACHE to a folder that can be written",
     )
     yield Finding("your presets", "info", str(Path(resources.config_dir()) / "presets"))
+    yield Finding("shipped presets", "info", f"{resources.root() / 'configs'} (reference.toml lists every setting)")

@@ -1,5 +1,7 @@
 """Parts of training that a rehearsal would not catch being subtly wrong."""
 
+# ruff: noqa: E402 (imports follow the skip, because they fail without PyTorch)
+
 from __future__ import annotations
 
 import math
@@ -19,9 +21,8 @@ from training.folding import folded
 from training.geometry import after, inverted, level_for, moved, similarity
 from training.network import Network
 from training.pictures import thickness
-from training.plan import Label, Outline, Plan, plain_layer
-from training.plan import CAMERA, LAYER, MAX_LAYERS, plain_colour
-from training.sources import Holdout, Sources, Source, label_is_trusted
+from training.plan import CAMERA, LAYER, MAX_LAYERS, Label, Outline, Plan, plain_colour, plain_layer
+from training.sources import Holdout, Source, Sources, label_is_trusted
 
 
 def atlas_of(rgba: np.ndarray) -> Atlas:
@@ -32,14 +33,14 @@ def atlas_of(rgba: np.ndarray) -> Atlas:
     return Atlas(texels, Extents(*level))
 
 
-def identity(n: int = 1) -> "torch.Tensor":
+def identity(n: int = 1) -> torch.Tensor:
     return torch.tensor([[[1.0, 0, 0], [0, 1, 0]]]).repeat(n, 1, 1)
 
 
 class TestAtlas:
     rgba = np.random.default_rng(0).integers(0, 256, (8, 8, 4), np.uint8)
 
-    def sampled(self, inverse: "torch.Tensor", border: str, window: Window) -> np.ndarray:
+    def sampled(self, inverse: torch.Tensor, border: str, window: Window) -> np.ndarray:
         zero = torch.zeros(1, dtype=torch.int64)
         return (atlas_of(self.rgba).sample(zero, zero, inverse, window, border=border)[0] * 255).numpy()  # type: ignore[arg-type]
 

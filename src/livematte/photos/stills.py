@@ -6,9 +6,10 @@ Note [Sixteen bits]
     bits are written by OpenCV too, with profile and EXIF put in as chunks of our own.
 
 Note [What EXIF may tell]
-    EXIF is kept, except for three things. Orientation is applied. The position (GPS) is dropped unless it is asked
-    for. Thumbnails and maker notes are dropped always: both can hold a small copy of the whole picture, the room
-    included.
+    What EXIF says about the picture is kept: camera, exposure, time, author, description. Orientation is applied. The
+    position (GPS) is dropped unless it is asked for. All else is dropped always: thumbnails, maker notes, and what
+    editors leave in a TIFF (Photoshop's layers and previews, XMP) can hold a copy of the whole picture, the room
+    included, or the position once more; and a TIFF's own layout (strips, bits) is not true of another file.
 """
 
 from __future__ import annotations
@@ -42,6 +43,17 @@ PixelArray = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 RGB = ColorSpec(colorspace="rgb", color_range="pc", color_primaries="bt709", color_trc="iec61966-2-1")
 """What a picture's numbers are taken for; its own profile travels beside it."""
 
+_DESCRIPTION = frozenset(
+    int(tag)
+    for tag in (
+        ExifTags.Base.ImageDescription, ExifTags.Base.Make, ExifTags.Base.Model, ExifTags.Base.XResolution,
+        ExifTags.Base.YResolution, ExifTags.Base.ResolutionUnit, ExifTags.Base.Software, ExifTags.Base.DateTime,
+        ExifTags.Base.Artist, ExifTags.Base.HostComputer, ExifTags.Base.Copyright, ExifTags.Base.Rating,
+        ExifTags.Base.RatingPercent, ExifTags.Base.XPTitle, ExifTags.Base.XPComment, ExifTags.Base.XPAuthor,
+        ExifTags.Base.XPKeywords, ExifTags.Base.XPSubject,
+    )
+)  # fmt: skip
+"""Tags of the first directory that describe the picture (Note [What EXIF may tell])."""
 MAKER_NOTE = 0x927C
 GPS_TAG = int(ExifTags.IFD.GPSInfo)
 _HEIC_SUFFIXES = (".heic", ".heif", ".hif")
@@ -68,6 +80,8 @@ class Still:
 
 def read_still(data: bytes, name: str, *, remark: Callable[[str], None] = lambda _: None) -> Still:
     """A still from an encoded file. SourceError says what the file is not; `remark` gets what was lost or chosen."""
+    if not data:
+        raise SourceError(f"{name} is empty (0 bytes). The copy or download that made it has failed.")
     register_heif()
     try:
         with warnings.catch_warnings():
@@ -78,7 +92,7 @@ def read_still(data: bytes, name: str, *, remark: Callable[[str], None] = lambda
                 still = from_pil(image, remark=lambda text: remark(f"{name}: {text}"))
                 orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
     except UnidentifiedImageError as error:
-        hint = ""
+        hint = " Check that another program opens it."
         if Path(name).suffix.lower() in _HEIC_SUFFIXES or data[4:12] in (b"ftypheic", b"ftypmif1", b"ftypheix"):
             hint = " It is a HEIC picture; reading those needs: pip install 'livematte[heic]'."
         raise SourceError(f"{name} is not a picture that can be read ({len(data)} bytes).{hint}") from error
@@ -129,19 +143,16 @@ def _grey_of_many_bits(image: Image.Image) -> Image.Image:
 
 
 def _clean_exif(exif: Image.Exif) -> Image.Exif | None:
-    """A copy without orientation, thumbnail and maker note; the position is still in it."""
-    if not exif:
-        return None
+    """A copy with what describes the picture, and no more; the position is still in it."""
     kept = Image.Exif()
     for tag, value in exif.items():
-        if tag not in (ExifTags.Base.Orientation, ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo, ExifTags.Base.ImageWidth,
-                       ExifTags.Base.ImageLength):  # fmt: skip
+        if tag in _DESCRIPTION:
             kept[tag] = value
     for ifd in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
         content = {tag: value for tag, value in exif.get_ifd(ifd).items() if tag != MAKER_NOTE}
         if content:
             kept.get_ifd(ifd).update(content)
-    return kept
+    return kept if len(kept) or any(kept.get_ifd(ifd) for ifd in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)) else None
 
 
 def without_position(exif: Image.Exif | None) -> Image.Exif | None:
