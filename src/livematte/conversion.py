@@ -124,6 +124,8 @@ class Conversion:
             constant_rate(settings.output.constant_rate)
         self._source = open_source(self.source_spec, settings.input, reporter=self.reporter)
         info = self._info = self._source.info
+        if info.color.is_hdr:
+            self.reporter.note("HDR: the network sees the picture tone-mapped; mastering metadata is not passed on.")
         self._sinks = [
             open_sink(target, settings=settings.output, info=info, reporter=self.reporter) for target in targets
         ]
