@@ -10,9 +10,9 @@ Note [Stillness]
     `adaptive` compares each frame's luma (at the network's size, noise averaged over 5x5) with the last one's: its
     weight is the exponential average's below a change of 1.5 of 255 and rises to 1, no smoothing at all, at 4. Motion
     leaves no trail, and neither does a moving background. Measured with the default network (study_matting.py), on
-    composites where everything moves and on webcam clips: MAD 11.97 -> 12.00, dtSSD 6.52 -> 6.35, flicker of what
-    stands still 1.80 -> 0.56. An exponential average pays 13 MAD for 1.03, and the one-euro filter, whose gate is the
-    change of alpha itself and cannot tell flicker from motion, 2.4 MAD for 1.21. RVM, steady by itself, loses 0.2 MAD
+    composites where everything moves and on webcam clips: MAD 11.01 -> 11.08, dtSSD 6.40 -> 6.29, flicker of what
+    stands still 1.03 -> 0.37. An exponential average pays 13 MAD for 0.73, and the one-euro filter, whose gate is the
+    change of alpha itself and cannot tell flicker from motion, 2.3 MAD for 0.68. RVM, steady by itself, loses 0.2 MAD
     for 0.83 -> 0.41: its manifest says `none`.
 """
 
