@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import av
 import pytest
@@ -94,6 +95,29 @@ def test_several_inputs_go_into_a_folder(command: Command, clip: Path) -> None:
     assert [one["path"] for one in last["output"]] == [str(Path("out/other_alpha.webm"))]
     assert last["frames"] == 4
     assert Path("out/clip_alpha.webm").read_text() == "already here"
+
+
+def test_a_fault_of_ours_with_one_clip_does_not_cost_the_others(
+    command: Command, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from livematte.conversion import Conversion
+
+    whole = Conversion.run
+
+    def run(self: Conversion, *arguments: Any) -> Any:
+        if "clip" in self.source_spec:
+            self.close()
+            raise RuntimeError("a bug")
+        return whole(self, *arguments)
+
+    monkeypatch.setattr(Conversion, "run", run)
+    other = clip.with_name("other.mp4")
+    write_clip(other, Clip(frames=4))
+    done = command("convert", clip, other, "-o", "out/", "--format", "mov", "--json")
+    assert done.code == 1
+    last = done.events[-1]
+    assert "RuntimeError: a bug" in last["failed"][0]["message"]
+    assert [one["path"] for one in last["output"]] == [str(Path("out/other_alpha.mov"))]
 
 
 def test_subfolders_are_mirrored(command: Command, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from cyclopts import App, CycloptsError, Group, Parameter
 
 from livematte import __version__
 from livematte.cli.console import Console, abandon, safe_streams
+from livematte.cli.unexpected import unexpected
 from livematte.errors import Interrupted, LivematteError
 
 _INTRO = """Removes the background behind people, in clips and photos. Nothing leaves your machine.
@@ -84,7 +85,7 @@ def run(arguments: Sequence[str]) -> int:
         errors.failure("MemoryError", _NO_MEMORY, 1, error if debug else None)
         return 1
     except Exception as error:
-        errors.failure("InternalError", _unexpected(error), 1, error if debug else None)
+        errors.failure("InternalError", unexpected(error), 1, error if debug else None)
         return 1
 
 
@@ -137,11 +138,3 @@ def writes_to_stdout(options: Sequence[str]) -> bool:
 _NO_MEMORY = (
     "memory ran out. Close other programs, make the clip smaller with --size or --end, or write one output at a time."
 )
-
-
-def _unexpected(error: Exception) -> str:
-    return (
-        f"an error that the program does not know: {type(error).__name__}: {error}. That is its fault, "
-        "not yours. Please report it as an issue of the project, with the command you typed, the lines above, what "
-        "'livematte doctor' prints, and the traceback that the same command shows with --debug."
-    )

@@ -12,6 +12,7 @@ from livematte.cli.console import Console
 from livematte.cli.convert_said import naming_what_is_kept, say_summary
 from livematte.cli.progress_bar import observing
 from livematte.cli.report import write_report
+from livematte.cli.unexpected import unexpected
 from livematte.config import Settings
 from livematte.errors import Interrupted, LivematteError, SinkError, SourceError, UsageError
 
@@ -97,6 +98,9 @@ def _convert_next(
         raise
     except LivematteError as error:
         batch.fail(one.shown, error, console)
+        return
+    except Exception as error:  # a fault of ours with one clip must not cost the others
+        batch.fail(one.shown, LivematteError(unexpected(error)), console)
         return
     batch.done.append(summary.as_dict())
     say_summary(console, summary, advise=batch.is_new)

@@ -267,13 +267,13 @@ class VideoSource:
         return frame
 
     def _say_repairs(self) -> None:
-        repair = self._repair
-        if repair.missing:
-            self._say.warn(f"{repair.missing} pictures of the input had no time; they follow at the nominal rate.")
-        if repair.backward:
+        missing, backward = self._repair.missing, self._repair.backward
+        if missing:
+            self._say.warn(f"{_pictures(missing)} of the input had no time; they follow at the nominal rate.")
+        if backward:
             self._say.warn(
-                f"{repair.backward} pictures of the input had a time that was not after the one before; "
-                "they were moved right behind it."
+                f"{_pictures(backward)} of the input had a time that was not after the one before; each was moved "
+                "right behind it."
             )
 
     def _check_end(self) -> None:
@@ -289,3 +289,7 @@ class VideoSource:
 def open_video(spec: str, settings: InputSettings, *, reporter: Reporter) -> VideoSource:
     """A `VideoSource` of a file, a URL or `-` (stdin)."""
     return VideoSource(spec, settings, reporter=reporter)
+
+
+def _pictures(number: int) -> str:
+    return f"{number} picture{'s' * (number != 1)}"
