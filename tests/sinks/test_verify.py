@@ -161,3 +161,10 @@ def test_the_doctor_is_told_what_does_not(monkeypatch: pytest.MonkeyPatch) -> No
         pixels.Packer, "pack", lambda self, shown, color, matte: _PACK(self, shown, color, np.full_like(matte, 255))
     )
     assert all(reason for reason in codecs_that_carry_alpha().values())
+
+
+@pytest.mark.parametrize("name", ["clip.mov", "clip.mkv"])
+def test_pictures_closer_than_the_containers_rounding_are_not_taken_for_each_other(tmp_path: Path, name: str) -> None:
+    """Times that were repaired lie a tick apart: the last picture's neighbours stand at the same millisecond."""
+    write(tmp_path / name, Shot(pts=tuple(range(24))))
+    assert (tmp_path / name).exists()

@@ -148,10 +148,21 @@ def _through(alpha: AlphaArray, bits: int, wide: bool) -> AlphaArray:
 
 
 def _alpha_at(path: str, name: str, encoding: Encoding, meant: Meant) -> AlphaArray:
-    picture = decode_at(path, encoding.codec, meant.seconds)
-    if picture is None:
+    """The alpha that stands at that time; of several pictures within the container's rounding, the one that fits best.
+
+    A damaged source can leave pictures a single tick apart, which Matroska's milliseconds cannot tell from each other.
+    """
+    best: tuple[float, AlphaArray] | None = None
+    for picture in pictures_at(path, encoding.codec, meant.seconds):
+        alpha = alpha_of(picture, encoding, wide=meant.alpha.dtype == np.uint16)
+        rows, columns = (min(a, b) for a, b in zip(alpha.shape, meant.alpha.shape, strict=True))
+        found, wanted = (one[:rows:_GRID, :columns:_GRID].astype(np.int32) for one in (alpha, meant.alpha))
+        distance = float(np.abs(found - wanted).mean())
+        if best is None or distance < best[0]:
+            best = (distance, alpha)
+    if best is None:
         raise SinkError(_unreadable(name))
-    return alpha_of(picture, encoding, wide=meant.alpha.dtype == np.uint16)
+    return best[1]
 
 
 def alpha_of(picture: av.VideoFrame, encoding: Encoding, *, wide: bool) -> AlphaArray:
@@ -198,7 +209,12 @@ _ALPHA_DECODERS: Final = {"libvpx-vp9": "libvpx-vp9", "libvpx": "libvpx"}
 
 
 def decode_at(path: str, codec: str, seconds: Fraction) -> av.VideoFrame | None:
-    """The picture of `path` that is shown at `seconds`; None where there is none (broken or cut short).
+    """The first of `pictures_at`; None where there is none (broken or cut short)."""
+    return next(pictures_at(path, codec, seconds), None)
+
+
+def pictures_at(path: str, codec: str, seconds: Fraction) -> Iterator[av.VideoFrame]:
+    """The pictures of `path` that are shown at `seconds`, within the container's rounding; none where it is broken.
 
     `codec` is the encoder's name: it decides which decoder gives alpha back.
     """
@@ -213,12 +229,11 @@ def decode_at(path: str, codec: str, seconds: Fraction) -> av.VideoFrame | None:
             for picture in _decoded(container, stream, codec):
                 when = None if picture.pts is None else picture.pts * base
                 if when is None or abs(when - seconds) <= slack:
-                    return picture
-                if when > seconds + slack:
-                    return None
+                    yield picture
+                elif when > seconds + slack:
+                    return
     except (av.error.FFmpegError, OSError, IndexError):
-        return None
-    return None
+        return
 
 
 def _decoded(container: Any, stream: Any, codec: str) -> Iterator[av.VideoFrame]:
