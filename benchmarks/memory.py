@@ -3,7 +3,7 @@
     python benchmarks/memory.py               # 300 and 3,000 frames of 1080p, default network, null sink
 
 Each run is a process of its own; the peak is what the operating system counted (ru_maxrss). Runs of one length differ
-by up to 5 % on a busy machine, by how often stages happened to wait for each other, so the short length runs three times
+by up to 5 % on a busy machine, by how often stages happened to wait for each other: the short length runs three times,
 and its largest peak counts.
 """
 
