@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from fractions import Fraction
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
+from livematte.errors import SinkError
 from livematte.frames import StreamInfo
 from livematte.pipeline import Counters, Pipeline
 from livematte.progress import Watch, readable_bytes
@@ -41,6 +43,15 @@ def test_nobody_for_five_seconds_is_said_once(counters: Counters, said: bool) ->
     watching.tick()
     assert len(reporter.warnings) == said
     assert all("first 5 seconds" in one and "--model isnet" in one for one in reporter.warnings)
+
+
+@pytest.mark.parametrize(("target", "stops"), [("-", False), ("clip.mov", True)])
+def test_the_disk_limits_files_and_not_a_pipe(target: str, stops: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("livematte.progress.shutil.disk_usage", lambda folder: SimpleNamespace(free=1000))
+    watching = watch(Counters(written={"encode": 100}), ListReporter())
+    cast(Any, watching)._pipeline.sinks.append(SimpleNamespace(name=target, bytes_written=10_000_000))
+    with pytest.raises(SinkError, match="Make room") if stops else nullcontext():
+        watching.tick()
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,11 @@ COLOR_TRCS: Final = {
     "bt2020-12": 15, "smpte2084": 16, "smpte428": 17, "arib-std-b67": 18,
 }  # fmt: skip
 """FFmpeg's name -> AVColorTransferCharacteristic."""
+LUMA_WEIGHTS: Final[dict[str, tuple[float, float]]] = {
+    "bt709": (0.2126, 0.0722), "fcc": (0.30, 0.11), "bt470bg": (0.299, 0.114), "smpte170m": (0.299, 0.114),
+    "smpte240m": (0.212, 0.087), "bt2020nc": (0.2627, 0.0593), "bt2020c": (0.2627, 0.0593),
+}  # fmt: skip
+"""Matrix -> (Kr, Kb): red's and blue's share of luma. `ycgco` and `ictcp`, which hardly occur, are read as BT.709."""
 
 
 def name_of(table: dict[str, int], value: int | None) -> str:

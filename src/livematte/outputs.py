@@ -38,13 +38,8 @@ def resolve_targets(source: str, targets: Sequence[str], settings: OutputSetting
 
 def default_target(source: str, settings: OutputSettings) -> str:
     """`<stem>_alpha.mov`, by format and background: beside a file, in the current folder for `-` and URLs."""
-    is_file = "://" not in source and source != STDOUT
-    path = Path(source)
-    if is_file:
-        stem = path.name if path.is_dir() else path.stem.split("%")[0].rstrip("_-. ")
-    else:
-        stem = re.sub(r"[^\w.-]+", "_", Path(unquote(urlsplit(source).path)).stem).strip("_-. ")
-    folder = path.parent if is_file and path.parent.is_dir() else Path()
+    parent = Path(source).parent
+    folder = parent if _is_file_name(source) and parent.is_dir() else Path()
     what = "alpha"
     if settings.background is not None:
         what = background_word(settings.background)
@@ -54,8 +49,20 @@ def default_target(source: str, settings: OutputSettings) -> str:
         what = "foreground"
     kind = settings.format or ("mp4" if settings.background is not None else "mov")
     suffix = {"png": "/", "rawvideo": ".rgba"}.get(kind, f".{kind}")
-    name = f"{stem or 'output'}_{what}{suffix}"
+    name = f"{stem_of(source) or 'output'}_{what}{suffix}"
     return name if str(folder) == "." else f"{folder}{os.sep}{name}"
+
+
+def stem_of(source: str) -> str:
+    """What an input gives to its outputs' names: a file's stem, a folder's name, a URL's last part; `-` gives none."""
+    if not _is_file_name(source):
+        return re.sub(r"[^\w.-]+", "_", Path(unquote(urlsplit(source).path)).stem).strip("_-. ")
+    path = Path(source)
+    return path.name if path.is_dir() else path.stem.split("%")[0].rstrip("_-. ")
+
+
+def _is_file_name(source: str) -> bool:
+    return "://" not in source and source != STDOUT
 
 
 def background_word(background: str) -> str:
@@ -105,13 +112,16 @@ def _has_numbered(pattern: str) -> bool:
     return path.parent.is_dir() and any(numbered.fullmatch(one.name) for one in path.parent.iterdir())
 
 
-def refuse_existing(target: str, *, overwrite: bool) -> None:
-    """UsageError where the output exists and may not be replaced. A folder with nothing but scratch in it is free."""
+def is_occupied(target: str) -> bool:
+    """True where something stands under an output's name. A folder with nothing but scratch in it is free."""
     path = Path(target)
     if is_pattern(target):
-        occupied = _has_numbered(target)
-    else:
-        scratch = _scratch_path(target)
-        occupied = any(one != scratch for one in path.iterdir()) if path.is_dir() else path.exists()
-    if occupied and not overwrite:
+        return _has_numbered(target)
+    scratch = _scratch_path(target)
+    return any(one != scratch for one in path.iterdir()) if path.is_dir() else path.exists()
+
+
+def refuse_existing(target: str, *, overwrite: bool) -> None:
+    """UsageError where the output exists (`is_occupied`) and may not be replaced."""
+    if not overwrite and is_occupied(target):
         raise UsageError(f"{target} exists already. Choose another name with -o, or replace it with --overwrite.")

@@ -13,6 +13,7 @@ from livematte.frames import StreamInfo
 from livematte.pipeline import Pipeline
 from livematte.reporting import Reporter
 from livematte.sinks.base import Sink
+from livematte.sinks.formats import STDOUT
 from livematte.stats import Progress
 
 Observer: TypeAlias = Callable[[Progress], None]
@@ -113,7 +114,7 @@ class Watch:
 
 
 def _folders(sinks: Sequence[Sink]) -> set[Path]:
-    folders = {Path(sink.name).absolute().parent for sink in sinks if sink.bytes_written and sink.name != "stdout"}
+    folders = {Path(sink.name).absolute().parent for sink in sinks if sink.bytes_written and sink.name != STDOUT}
     return {folder for folder in folders if folder.is_dir()}
 
 

@@ -11,7 +11,8 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from livematte.color_convert import to_rgb
-from livematte.frames import DevicePicture, MattedFrame
+from livematte.frames import AlphaArray, DevicePicture, MattedFrame
+from livematte.planes import alpha_to_bits
 
 Rgb = npt.NDArray[np.uint8]
 
@@ -44,13 +45,18 @@ def cell(matted: MattedFrame, label: str) -> Cell:
     foreground = matted.matte.foreground
     if foreground is None or isinstance(foreground, DevicePicture):
         raise TypeError("a contact sheet needs the cleaned foreground on the host")
-    alpha = matted.matte.alpha if matted.matte.alpha.dtype == np.uint8 else (matted.matte.alpha >> 8).astype(np.uint8)
     return Cell(
         source=frame.rgb(width=width, height=height),
         foreground=to_rgb(foreground, frame.color, width, height),
-        alpha=np.asarray(cv2.resize(alpha, (width, height), interpolation=cv2.INTER_AREA), np.uint8),
+        alpha=shrunk_alpha(matted.matte.alpha, width, height),
         label=label,
     )
+
+
+def shrunk_alpha(alpha: AlphaArray, width: int, height: int) -> npt.NDArray[np.uint8]:
+    """Alpha at a cell's size, (height, width) uint8, by area."""
+    small = cv2.resize(alpha_to_bits(alpha, 8), (width, height), interpolation=cv2.INTER_AREA)
+    return np.asarray(small, np.uint8)
 
 
 def checker(height: int, width: int, square: int = 12) -> Rgb:

@@ -62,7 +62,8 @@ def try_conversion(
         sample = _convert_sample(source, names, info, loaded, settings)
     finally:
         loaded.close()
-    path = sheet or Path(naming.default_target(source, settings.output)).with_name(f"{_stem(source)}_try.png")
+    name = f"{naming.stem_of(source) or 'livematte'}_try.png"
+    path = sheet or Path(naming.default_target(source, settings.output)).with_name(name)
     lines = [*_forecast_lines(sample), f"options: {_options(settings)}", sample.status]
     cells = [cell(one, f"{float(one.frame.time.seconds):.2f} s") for one in matted]
     Image.fromarray(contact_sheet(cells, lines)).save(path)
@@ -72,10 +73,6 @@ def try_conversion(
 def _begin(settings: Settings) -> float:
     """Seconds of the input before `--start`."""
     return float(parse_time(settings.input.start, "--start")) if settings.input.start is not None else 0.0
-
-
-def _stem(source: str) -> str:
-    return Path(source).stem.split("%")[0].rstrip("_-. ") or "livematte"
 
 
 def _describe(source: str, settings: Settings, reporter: Reporter) -> StreamInfo:

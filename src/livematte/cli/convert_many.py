@@ -78,7 +78,9 @@ def convert_many(batch: Batch, targets: Sequence[str], settings: Settings, conso
 def _convert_next(
     one: InputSpec, target: str | None, settings: Settings, console: Console, *, loaded: LoadedModel, batch: Batch
 ) -> None:
-    if target is not None and _exists(target) and not settings.output.overwrite:
+    from livematte.outputs import is_occupied
+
+    if target is not None and not settings.output.overwrite and is_occupied(target):
         batch.skipped.append(target)
         console.note(f"{target} exists already, so {one.shown} is skipped. --overwrite replaces it.")
         return
@@ -137,11 +139,6 @@ def _may_be_folder(target: str) -> bool:
 
 def _folder_example(target: str) -> str:
     return f"{Path(target).stem}/" if target != "-" else "out/"
-
-
-def _exists(target: str) -> bool:
-    path = Path(target)
-    return any(path.iterdir()) if path.is_dir() else path.exists()
 
 
 def _make_folder(folder: Path) -> None:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from av.video.reformatter import VideoReformatter
 
 from livematte import color
-from livematte.color import ColorSpec
+from livematte.color import LUMA_WEIGHTS, ColorSpec
 from livematte.color_convert import (
     SWS_ACCURATE_RND,
     SWS_AREA,
@@ -24,7 +24,6 @@ from livematte.color_convert import (
     SWS_RANGES,
     to_rgb,
 )
-from livematte.matting.despill import LUMA_WEIGHTS
 from livematte.planes import Layout, PlaneArray, layout, plane_arrays
 
 cv: Any = cv2  # OpenCV's own stubs know neither dtypes nor scalars as operands

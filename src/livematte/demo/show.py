@@ -7,7 +7,6 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
@@ -20,7 +19,7 @@ from livematte.frames import Frame
 from livematte.models.load import LoadedModel, load_model
 from livematte.progress import Observer
 from livematte.reporting import Reporter
-from livematte.sheet import Cell, contact_sheet
+from livematte.sheet import Cell, contact_sheet, shrunk_alpha
 from livematte.sources import open_source
 
 DEMO_FOLDER = Path("livematte-demo")
@@ -141,12 +140,11 @@ def _cell(before: Frame, after: Frame, label: str) -> Cell:
     alpha = after.alpha
     if alpha is None:
         raise AlphaLost(f"{MOV} came back without alpha.")
-    narrow = alpha if alpha.dtype == np.uint8 else (alpha >> 8).astype(np.uint8)
     side = _CELL_PX
     return Cell(
         source=before.rgb(width=side, height=side),
         foreground=after.rgb(width=side, height=side),
-        alpha=np.asarray(cv2.resize(narrow, (side, side), interpolation=cv2.INTER_AREA), np.uint8),
+        alpha=shrunk_alpha(alpha, side, side),
         label=label,
     )
 

@@ -8,17 +8,12 @@ from typing import Any, Final
 import cv2
 import numpy as np
 
-from livematte.color import ColorSpec
+from livematte.color import LUMA_WEIGHTS, ColorSpec
 from livematte.matting.planar import PlaneGroup
 from livematte.planes import Layout, PlaneArray
 
 cv: Any = cv2  # OpenCV's own stubs know neither dtypes nor scalars as operands
 
-LUMA_WEIGHTS: Final = {
-    "bt709": (0.2126, 0.0722), "fcc": (0.30, 0.11), "bt470bg": (0.299, 0.114), "smpte170m": (0.299, 0.114),
-    "smpte240m": (0.212, 0.087), "bt2020nc": (0.2627, 0.0593), "bt2020c": (0.2627, 0.0593),
-}  # fmt: skip
-"""(red's, blue's) share of luma, by FFmpeg's name of the matrix."""
 _SCREEN_EXCESS: Final = 0.08
 """By how much (of 1) a room's green or blue exceeds the mean of the other two before it can spill."""
 

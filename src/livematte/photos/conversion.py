@@ -27,7 +27,7 @@ from livematte.errors import LivematteError, NobodyFound, SinkError, SourceError
 from livematte.frames import MattedFrame
 from livematte.models import catalogue
 from livematte.models.load import LoadedModel, load_model
-from livematte.outputs import background_word
+from livematte.outputs import background_word, refuse_existing
 from livematte.photos.files import STDIO, Naming, PhotoJob, plan_jobs
 from livematte.photos.formats import StillImage, encode
 from livematte.photos.options import PhotoListener, PhotoOptions, PhotoSummary
@@ -35,6 +35,7 @@ from livematte.photos.stills import StillMatting, info_of, read_still, to_frame,
 from livematte.pipeline import EMPTY_MEAN_ALPHA
 from livematte.reporting import Once, Reporter
 from livematte.runtimes.threads import default_threads
+from livematte.sinks.video import part_path
 
 _CROP_ALPHA = 0.05
 """Pixels from this alpha on count as the subject for `--crop`: a matte's haze would make the box the whole picture."""
@@ -104,9 +105,7 @@ def _without_existing(jobs: list[PhotoJob], summary: PhotoSummary, listener: Pho
     if taken and len(jobs) == 1:
         if listener.may_replace(taken[0].target):
             return jobs
-        raise UsageError(
-            f"{taken[0].target} exists already. Choose another name with -o, or replace it with --overwrite."
-        )
+        refuse_existing(taken[0].target, overwrite=False)
     summary.skipped = [(job.source, job.target) for job in taken]
     return [job for job in jobs if job not in taken]
 
@@ -123,8 +122,22 @@ class _Plan:
     reporter: Once
 
 
+@dataclass(slots=True)
+class _Tools:
+    """What one thread works with, for all its pictures."""
+
+    matting: StillMatting
+    compositor: Compositor | None = None
+    """Made at the first picture; it reads the background once."""
+
+    def close(self) -> None:
+        self.matting.close()
+        if self.compositor is not None:
+            self.compositor.close()
+
+
 class _Workers:
-    """What the threads share: each has a matting of its own on the one network."""
+    """What the threads share: each has tools of its own on the one network."""
 
     def __init__(self, plan: _Plan, total: int, listener: PhotoListener) -> None:
         self._plan = plan
@@ -132,13 +145,13 @@ class _Workers:
         self._listener = listener
         self._local = threading.local()
         self._lock = threading.Lock()
-        self._made: list[StillMatting] = []
+        self._made: list[_Tools] = []
         self._done = 0
 
     def work(self, job: PhotoJob) -> LivematteError | None:
         """One picture; what is wrong with it comes back, and what is wrong with the network is raised."""
         try:
-            _convert_one(job, self._plan, self._matting())
+            _convert_one(job, self._plan, self._tools())
         except (SourceError, SinkError, NobodyFound) as error:
             return error
         finally:
@@ -147,22 +160,24 @@ class _Workers:
                 self._listener.progress(self._done, self._total)
         return None
 
-    def _matting(self) -> StillMatting:
-        """The matting of the thread that asks."""
-        if not hasattr(self._local, "matting"):
+    def _tools(self) -> _Tools:
+        """The tools of the thread that asks."""
+        if not hasattr(self._local, "tools"):
             plan = self._plan
-            made = StillMatting(
-                plan.loaded, plan.settings.matting, wants_foreground=not plan.alpha_only, reporter=plan.reporter
+            made = _Tools(
+                StillMatting(
+                    plan.loaded, plan.settings.matting, wants_foreground=not plan.alpha_only, reporter=plan.reporter
+                )
             )
-            self._local.matting = made
+            self._local.tools = made
             with self._lock:
                 self._made.append(made)
-        return cast(StillMatting, self._local.matting)
+        return cast(_Tools, self._local.tools)
 
     def close(self) -> None:
-        """Close every thread's matting, when no thread works any more."""
-        for matting in self._made:
-            matting.close()
+        """Close every thread's tools, when no thread works any more."""
+        for tools in self._made:
+            tools.close()
 
 
 def _run(jobs: Sequence[PhotoJob], plan: _Plan, workers: int, summary: PhotoSummary, listener: PhotoListener) -> None:
@@ -186,9 +201,9 @@ def _run(jobs: Sequence[PhotoJob], plan: _Plan, workers: int, summary: PhotoSumm
             plan.reporter.warn(str(error))  # names the picture itself
 
 
-def _convert_one(job: PhotoJob, plan: _Plan, matting: StillMatting) -> None:
+def _convert_one(job: PhotoJob, plan: _Plan, tools: _Tools) -> None:
     still = read_still(_read(job.source), job.source, remark=plan.reporter.note)
-    matted = matting(to_frame(still))
+    matted = tools.matting(to_frame(still))
     alpha = matted.matte.alpha
     peak = int(np.iinfo(alpha.dtype).max)
     if float(alpha.mean()) < EMPTY_MEAN_ALPHA * peak:
@@ -197,7 +212,7 @@ def _convert_one(job: PhotoJob, plan: _Plan, matting: StillMatting) -> None:
     if plan.alpha_only:
         pixels = alpha
     elif plan.background is not None:
-        pixels = _over_background(matted, plan)
+        pixels = _over_background(matted, plan, tools)
     else:
         pixels = to_rgba(to_pixels(_foreground(matted)), alpha)
     if still.is_wide and job.kind.name != "png":
@@ -214,13 +229,11 @@ def _foreground(matted: MattedFrame) -> av.VideoFrame:
     return matted.matte.foreground
 
 
-def _over_background(matted: MattedFrame, plan: _Plan) -> npt.NDArray[Any]:
+def _over_background(matted: MattedFrame, plan: _Plan, tools: _Tools) -> npt.NDArray[Any]:
     assert plan.background is not None
-    compositor = Compositor(plan.background, info_of(matted.frame), reporter=plan.reporter)
-    try:
-        return to_pixels(compositor.composite(matted).picture)
-    finally:
-        compositor.close()
+    if tools.compositor is None:
+        tools.compositor = Compositor(plan.background, info_of(matted.frame), reporter=plan.reporter)
+    return to_pixels(tools.compositor.composite(matted).picture)
 
 
 def _box(alpha: npt.NDArray[Any], peak: int) -> tuple[slice, slice]:
@@ -260,7 +273,7 @@ def _write(target: str, data: bytes) -> None:
         sys.stdout.buffer.flush()
         return
     path = Path(target)
-    part = path.with_name(f"{path.stem}.part{path.suffix}")
+    part = part_path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         part.write_bytes(data)

@@ -12,20 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from typing import Any, Final, cast
+from typing import Any, cast
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from livematte.color import ColorSpec
+from livematte.color import LUMA_WEIGHTS, ColorSpec
 from livematte.planes import PlaneArray
-
-_LUMA_WEIGHTS: Final[dict[str, tuple[float, float]]] = {
-    "bt709": (0.2126, 0.0722), "fcc": (0.30, 0.11), "bt470bg": (0.299, 0.114), "smpte170m": (0.299, 0.114),
-    "smpte240m": (0.212, 0.087), "bt2020nc": (0.2627, 0.0593), "bt2020c": (0.2627, 0.0593),
-}  # fmt: skip
-"""Matrix -> (Kr, Kb). `ycgco` and `ictcp`, which hardly occur, are read as BT.709, as everywhere in the program."""
 
 Affine = npt.NDArray[np.float64]
 
@@ -79,7 +73,7 @@ def _every(scale: float) -> Any:
 
 @cache
 def _yuv_to_rgb(matrix: str, spread: str, bits: int, peak: float) -> Affine:
-    red, blue = _LUMA_WEIGHTS.get(matrix, _LUMA_WEIGHTS["bt709"])
+    red, blue = LUMA_WEIGHTS.get(matrix, LUMA_WEIGHTS["bt709"])
     green = 1.0 - red - blue
     linear = np.array(
         [
@@ -96,7 +90,7 @@ def _yuv_to_rgb(matrix: str, spread: str, bits: int, peak: float) -> Affine:
 
 @cache
 def _rgb_to_yuv(matrix: str, spread: str, bits: int, wanted_bits: int) -> Affine:
-    red, blue = _LUMA_WEIGHTS.get(matrix, _LUMA_WEIGHTS["bt709"])
+    red, blue = LUMA_WEIGHTS.get(matrix, LUMA_WEIGHTS["bt709"])
     luma_row = np.array([red, 1.0 - red - blue, blue])
     rows = np.stack(
         [
