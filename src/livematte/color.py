@@ -8,7 +8,7 @@ Note [Untagged colour]
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 COLORSPACES: Final = {
@@ -58,10 +58,6 @@ class ColorSpec:
     def is_hdr(self) -> bool:
         """True for PQ (`smpte2084`) and HLG (`arib-std-b67`), which networks see tone-mapped."""
         return self.color_trc in ("smpte2084", "arib-std-b67")
-
-    def with_range(self, color_range: str) -> ColorSpec:
-        """The same colours in another range."""
-        return replace(self, color_range=color_range)
 
 
 def resolve(

@@ -23,11 +23,6 @@ class StageTimes:
     newest_ms: list[float] = field(default_factory=list)
     """Ring of the newest durations in milliseconds."""
 
-    @property
-    def mean_ms(self) -> float:
-        """Mean duration of one item in milliseconds; 0 before the first."""
-        return 1000.0 * self.total_seconds / self.count if self.count else 0.0
-
     def percentile_ms(self, percent: float) -> float:
         """Percentile (0..100) of the newest durations in milliseconds; 0 before the first."""
         return float(np.percentile(self.newest_ms, percent)) if self.newest_ms else 0.0

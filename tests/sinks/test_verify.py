@@ -14,7 +14,8 @@ from livematte.errors import AlphaLost, SinkError
 from livematte.reporting import ListReporter
 from livematte.sinks import pixels
 from livematte.sinks.container import Writer
-from livematte.sinks.verify import Witness, codecs_that_carry_alpha
+from livematte.sinks.selftest import codecs_that_carry_alpha
+from livematte.sinks.verify import Witness
 from sinks.making import Shot, alpha, start, write
 
 

@@ -174,7 +174,7 @@ def _gpu() -> Iterable[Finding]:
 
 def _alpha_codecs() -> Iterable[Finding]:
     from livematte.sinks.formats import FORMATS
-    from livematte.sinks.verify import codecs_that_carry_alpha
+    from livematte.sinks.selftest import codecs_that_carry_alpha
 
     opaque = {one.title for one in FORMATS.values() if not one.carries_alpha}
     for name, lost in codecs_that_carry_alpha().items():

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 _OWNED = {"onnxruntime": "onnxruntime", "opencv": "cv2"}
@@ -36,12 +36,6 @@ def find_conflicts(distributions: Iterable[importlib.metadata.Distribution] | No
         if module is not None and _installs(one, module):
             owners.setdefault(module, set()).add(name)
     return [_conflict(module, sorted(names)) for module, names in sorted(owners.items()) if len(names) > 1]
-
-
-def owners_of(modules: Iterable[str]) -> Mapping[str, tuple[str, ...]]:
-    """Module -> the distributions that install it, for those that are installed at all."""
-    table = importlib.metadata.packages_distributions()
-    return {module: tuple(sorted(set(table[module]))) for module in modules if module in table}
 
 
 def _installs(distribution: importlib.metadata.Distribution, module: str) -> bool:

@@ -22,7 +22,6 @@ from livematte.errors import ModelError
 
 Evidence = Literal["P", "T", "H", "C", "M", "u"]
 """Where a value was seen; see Note [Evidence]."""
-Fraction01 = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Side = Annotated[int, Field(ge=1, le=16384)]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]

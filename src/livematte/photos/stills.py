@@ -55,7 +55,6 @@ _DESCRIPTION = frozenset(
 )  # fmt: skip
 """Tags of the first directory that describe the picture (Note [What EXIF may tell])."""
 MAKER_NOTE = 0x927C
-GPS_TAG = int(ExifTags.IFD.GPSInfo)
 _HEIC_SUFFIXES = (".heic", ".heif", ".hif")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from livematte.config import InputSettings, OutputSettings
+from livematte.config import OutputSettings
 from livematte.frames import StreamInfo
 from livematte.reporting import Reporter
 from livematte.sinks.base import Sink
@@ -12,15 +12,12 @@ from livematte.sinks.formats import FORMATS, STDOUT, Format, format_for
 __all__ = ["FORMATS", "Format", "Sink", "format_for", "open_sink"]
 
 
-def open_sink(
-    target: str, *, settings: OutputSettings, info: StreamInfo, reporter: Reporter,
-    input_settings: InputSettings | None = None,
-) -> Sink:  # fmt: skip
+def open_sink(target: str, *, settings: OutputSettings, info: StreamInfo, reporter: Reporter) -> Sink:
     """The sink for `target`, made for a source such as `info` describes; the pipeline then calls its `open`.
 
     `target` is a file's name, a folder or pattern for PNG pictures, `-` for stdout, or `null`; the format is
-    `settings.format`, else what the name says (`format_for`). `input_settings` is not needed by any sink of today;
-    it is taken so that a sink may word its notes by it. Raises `UsageError`; the file system is touched by `open`.
+    `settings.format`, else what the name says (`format_for`). Raises `UsageError`; the file system is touched by
+    `open`.
     """
     chosen = format_for(target, settings)
     encoding = encoding_for(chosen, settings, info)

@@ -45,8 +45,6 @@ class Format:
     audio_else: str | None = None
     """Encoder for every other audio codec; None: the format has no audio."""
     advice: Advice = Advice("", "", "")
-    bits_per_pixel: float = 4.0
-    """Rough size, for a first guess before anything was measured: means over two clips of people, `--encode good`."""
 
 
 _PCM = frozenset({"pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_s24be", "pcm_s32le", "pcm_s32be", "pcm_f32le", "pcm_u8"})
@@ -100,23 +98,22 @@ _PIPE = Advice(
 FORMATS: Final[dict[str, Format]] = {
     entry.name: entry
     for entry in (
-        Format("mov", "ProRes 4444 in MOV", (".mov",), "mov", True, "exact", _MOV_AUDIO, "pcm", _EDITORS, 2.2),
+        Format("mov", "ProRes 4444 in MOV", (".mov",), "mov", True, "exact", _MOV_AUDIO, "pcm", _EDITORS),
         Format("webm", "VP9 with alpha in WebM", (".webm",), "webm", True, "milliseconds",
-               frozenset({"opus", "vorbis"}), "libopus", _WEB, 0.2),
+               frozenset({"opus", "vorbis"}), "libopus", _WEB),
         Format("mkv", "FFV1 in Matroska, exact", (".mkv",), "matroska", True, "milliseconds",
-               _MKV_AUDIO, "flac", _ARCHIVE, 1.5),
+               _MKV_AUDIO, "flac", _ARCHIVE),
         Format("mp4", "H.264 in MP4, opaque", (".mp4", ".m4v"), "mp4", False, "exact",
-               _MP4_AUDIO, "aac", _OPAQUE, 0.2),
-        Format("png", "PNG pictures", (".png",), None, True, "none", advice=_PICTURES, bits_per_pixel=4.6),
-        Format("nut", "raw RGBA in NUT", (".nut",), "nut", True, "exact", _NUT_AUDIO, "pcm", _PIPE, 32.0),
+               _MP4_AUDIO, "aac", _OPAQUE),
+        Format("png", "PNG pictures", (".png",), None, True, "none", advice=_PICTURES),
+        Format("nut", "raw RGBA in NUT", (".nut",), "nut", True, "exact", _NUT_AUDIO, "pcm", _PIPE),
         Format("rawvideo", "raw RGBA without a container", (".raw", ".rgba"), "rawvideo", True, "none",
-               advice=_PIPE, bits_per_pixel=32.0),
-        Format("null", "nothing (measures speed)", (), None, True, "exact", bits_per_pixel=0.0),
+               advice=_PIPE),
+        Format("null", "nothing (measures speed)", (), None, True, "exact"),
     )
 }  # fmt: skip
 """Format by name, in the order in which help and `doctor` list them."""
 
-DEFAULT_FORMAT: Final = "mov"
 STDOUT: Final = "-"
 
 

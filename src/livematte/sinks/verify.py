@@ -245,10 +245,3 @@ def _decoded(container: Any, stream: Any, codec: str) -> Iterator[av.VideoFrame]
         stream.thread_type = "AUTO"
     for packet in container.demux(stream):
         yield from decoder.decode(packet if packet.size else None)
-
-
-def codecs_that_carry_alpha() -> dict[str, str]:
-    """Format's title -> "" where alpha survives on this machine, else the reason (`selftest.py`; for `doctor`)."""
-    from livematte.sinks.selftest import codecs_that_carry_alpha as tried
-
-    return tried()
