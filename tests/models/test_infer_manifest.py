@@ -9,7 +9,8 @@ import pytest
 
 from livematte.config import ModelSettings
 from livematte.errors import ModelError
-from livematte.models.infer_manifest import for_file
+from livematte.models import catalogue
+from livematte.models.infer_manifest import _equals, for_file
 from livematte.models.load import load_model
 from livematte.reporting import ListReporter
 from livematte.runtimes.onnx_header import read_header
@@ -27,6 +28,18 @@ def test_equal_names_take_the_shipped_contract(tmp_path: Path) -> None:
         tmp_path / "i.onnx", picture="input_image", matte="output_image", sides=(1, 3, 1024, 1024), extra_outputs=11
     )
     assert for_file(isnet, reporter=reporter).name == "isnet"
+
+
+def test_of_two_networks_with_equal_names_the_files_size_decides(tmp_path: Path) -> None:
+    """RVM's two backbones: 7.5 and 15 MB against 54 and 107 MB."""
+    header = read_header(make_models.recurrent(tmp_path / "my.onnx"))
+    for size_bytes, name in ((7_503_483, "rvm-mobilenetv3"), (107_479_165, "rvm-resnet50")):
+        fitting = [
+            one.name
+            for one in catalogue.shipped().values()
+            if any(_equals(known, one.graph, header, size_bytes) for known in one.graph.recognise)
+        ]
+        assert fitting == [name]
 
 
 def test_equal_names_and_another_size_are_another_network(tmp_path: Path) -> None:

@@ -17,8 +17,9 @@ GOOD = (ENGINES / "livematte-s.toml").read_text(encoding="utf-8")
 
 def test_the_shipped_ones() -> None:
     assert list(catalogue.shipped()) == [
-        "livematte-s", "isnet", "modnet-photographic", "modnet-webcam", "rvm-mobilenetv3", "selfie", "u2net",
-        "u2net_human_seg", "u2netp",
+        "livematte-s", "ben2", "birefnet-general", "birefnet-general-lite", "birefnet-matting", "birefnet-portrait",
+        "inspyrenet", "isnet", "isnet-anime", "modnet-photographic", "modnet-webcam", "pp-humanseg", "rmbg-1.4",
+        "rmbg-2.0", "rvm-mobilenetv3", "rvm-resnet50", "selfie", "u2net", "u2net_human_seg", "u2netp",
     ]  # fmt: skip
     for name, one in catalogue.shipped().items():
         assert name == one.name
@@ -66,6 +67,28 @@ def test_rvm_as_its_publisher_describes_it() -> None:
     assert (graph.alpha.name, graph.alpha.position) == ("pha", 1)
     assert graph.extra[0].dtype == "float32"
     assert catalogue.by_name("rvm").is_recurrent
+
+
+def test_rvm_resnet_as_its_publisher_describes_it() -> None:
+    graph = catalogue.by_name("rvm-resnet50").graph
+    assert [(s.input, s.channels, s.stride) for s in graph.states] == [
+        ("r1i", 16, 2), ("r2i", 32, 4), ("r3i", 64, 8), ("r4i", 128, 16),
+    ]  # fmt: skip
+
+
+def test_which_networks_leave_an_activation_to_us() -> None:
+    """BiRefNet's files give logits (its export notebook); every other one here has its last activation inside."""
+    activations = {name: one.graph.alpha.activation for name, one in catalogue.shipped().items()}
+    assert {name for name, what in activations.items() if what != "none"} == {
+        "birefnet-general", "birefnet-general-lite", "birefnet-matting", "birefnet-portrait",
+    }  # fmt: skip
+    assert {what for name, what in activations.items() if name.startswith("birefnet")} == {"sigmoid"}
+    assert catalogue.by_name("pp-humanseg").graph.alpha.channel == 1
+
+
+def test_brias_networks_are_not_for_commercial_use() -> None:
+    barred = [name for name, one in catalogue.shipped().items() if one.licence.commercial == "no"]
+    assert barred == ["rmbg-1.4", "rmbg-2.0"]
 
 
 def test_weights_by_precision() -> None:

@@ -269,7 +269,8 @@ def test_input_is_what_the_publisher_feeds(tmp_path: Path, published: Published,
     rgb = _smooth_picture(*size)
     expected = published.preprocess(rgb)
     for channel in range(3):
-        changed = text.replace("[graphs.alpha]\n", f"[graphs.alpha]\nchannel = {channel}\n")
+        lines = [line for line in text.splitlines() if not line.startswith(("channel = ", "activation = "))]
+        changed = "\n".join(lines).replace("[graphs.alpha]\n", f"[graphs.alpha]\nchannel = {channel}\n")
         path.with_suffix(".toml").write_text(changed, encoding="utf-8")
         found = Session(load(path)).estimate(frame(rgb)).alpha
         assert found.shape == expected.shape[2:]

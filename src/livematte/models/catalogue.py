@@ -21,6 +21,9 @@ ALIASES = {
     "modnet": "modnet-photographic",
     "rvm": "rvm-mobilenetv3",
     "isnet-general-use": "isnet",
+    "bria-rmbg": "rmbg-2.0",
+    "rmbg": "rmbg-2.0",
+    "birefnet": "birefnet-general",
 }
 """Other names that people know them by."""
 

@@ -37,15 +37,18 @@ def for_file(path: Path, *, reporter: Reporter) -> Manifest:
     beside = path.with_suffix(".toml")
     if beside.is_file():
         return catalogue.read(beside)
+    size_bytes = path.stat().st_size
     for manifest in catalogue.shipped().values():
-        if any(_equals(known, manifest.graph, header) for known in manifest.graph.recognise):
+        if any(_equals(known, manifest.graph, header, size_bytes) for known in manifest.graph.recognise):
             reporter.note(f"{path.name} has the tensors of {manifest.name}, so it is run by that network's manifest.")
             return manifest
     return _infer(path, header, reporter)
 
 
-def _equals(known: Recognise, graph: Graph, header: Header) -> bool:
+def _equals(known: Recognise, graph: Graph, header: Header, size_bytes: int) -> bool:
     """Names equal, and where the file fixes its picture's sides, the manifest's size policy gives just these."""
+    if not (known.min_bytes or 0) <= size_bytes <= (known.max_bytes or size_bytes):
+        return False
     inputs = {spec.name for spec in header.inputs}
     outputs = tuple(spec.name for spec in header.outputs)
     if inputs != set(known.inputs) or len(outputs) != (known.output_count or len(known.outputs)):

@@ -190,6 +190,9 @@ class Recognise(_Part):
     """The first of the file's outputs."""
     output_count: Annotated[int, Field(ge=1)] | None = None
     """None: exactly those of `outputs`."""
+    min_bytes: Annotated[int, Field(ge=0)] | None = None
+    """The file's size, where only it tells two networks apart (RVM's two backbones name their tensors alike)."""
+    max_bytes: Annotated[int, Field(ge=1)] | None = None
 
 
 class Graph(_Part):
@@ -237,6 +240,28 @@ class Licence(_Part):
     evidence: Evidence
 
 
+class Score(_Part):
+    """Errors of a matte on five composites at 1280x720, with the network's own smoothing (`metrics.py`)."""
+
+    mad: Annotated[float, Field(ge=0)]
+    """x 1e3."""
+    dtssd: Annotated[float, Field(ge=0)]
+    """x 1e2."""
+
+
+class Scores(_Part):
+    """Errors by `--quality`."""
+
+    fast: Score
+    good: Score
+    best: Score
+    """On files, where a mirrored pass is taken."""
+
+    def of(self, quality: Quality) -> Score:
+        """The errors at this quality."""
+        return {"fast": self.fast, "good": self.good, "best": self.best}[quality]
+
+
 class Defaults(_Part):
     """What suits this network, by measurement (MAD and dtSSD on composites with exact alpha)."""
 
@@ -247,6 +272,8 @@ class Defaults(_Part):
     """How often a recurrent network sees a clip's first frame (and each cut's) before it counts."""
     measured: str = ""
     """The figures behind the values, or that there are none."""
+    scores: Scores | None = None
+    """What benchmarks show beside a speed (benchmarks/study_matting.py); None: not measured."""
 
 
 class Manifest(_Part):
