@@ -1,4 +1,4 @@
-"""A WebM of ours, played by a real Chromium over two colours: the browser must show what the matte says."""
+"""Clips of ours, played by a real Chromium: the browser must show what the matte says."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -90,23 +91,29 @@ def served(tmp_path: Path) -> Iterator[tuple[int, queue.Queue[bytes]]]:
     server.server_close()
 
 
+def watched(chromium: str, folder: Path, port: int, results: queue.Queue[bytes]) -> dict[str, Any]:
+    """What the page reports after a Chromium has opened it."""
+    browser = subprocess.Popen(
+        [chromium, *FLAGS, f"--user-data-dir={folder / 'profile'}", f"http://127.0.0.1:{port}/"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        answer: dict[str, Any] = json.loads(results.get(timeout=90))
+    finally:
+        browser.terminate()
+        browser.wait(30)
+    return answer
+
+
 @pytest.mark.browser
 @pytest.mark.slow
 def test_chromium_shows_our_webm_transparent(
     chromium: str, served: tuple[int, queue.Queue[bytes]], tmp_path: Path
 ) -> None:
     port, results = served
-    alpha = write_webm(tmp_path / "clip.webm")
-    browser = subprocess.Popen(
-        [chromium, *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", f"http://127.0.0.1:{port}/"],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        answer = json.loads(results.get(timeout=90))
-    finally:
-        browser.terminate()
-        browser.wait(30)
+    alpha = write_clip(tmp_path / "clip.webm", OutputSettings())
+    answer = watched(chromium, tmp_path, port, results)
     assert "error" not in answer, answer
     shape = (answer["height"], answer["width"], 4)
     red = np.array(answer["red"], np.uint8).reshape(shape)
@@ -123,7 +130,27 @@ def test_chromium_shows_our_webm_transparent(
     assert np.abs(shown - (1 - alpha / 255)).mean() < 3 / 255
 
 
-def write_webm(path: Path) -> np.ndarray:
+@pytest.mark.browser
+@pytest.mark.slow
+def test_chromium_reads_alpha_out_of_our_stacked_video(
+    chromium: str, served: tuple[int, queue.Queue[bytes]], tmp_path: Path
+) -> None:
+    """H.264 in MP4 (browsers look at a file's content, not at its name): the lower half's grey is the matte."""
+    port, results = served
+    alpha = write_clip(tmp_path / "clip.mp4", OutputSettings(stacked=True))
+    (tmp_path / "clip.mp4").rename(tmp_path / "clip.webm")
+    answer = watched(chromium, tmp_path, port, results)
+    assert "error" not in answer, answer
+    shown = np.array(answer["red"], np.uint8).reshape((answer["height"], answer["width"], 4)).astype(int)
+    height, width = alpha.shape
+    assert shown.shape[:2] == (2 * (height + height % 2), width + width % 2)
+    lower = shown[shown.shape[0] // 2 :][:height, :width]
+    assert np.ptp(lower[..., :3], axis=2).max() <= 4, "grey"
+    assert np.abs(lower[..., 1] - alpha).mean() < 1.5
+    assert (lower[..., 3] == 255).all(), "the video itself is opaque"
+
+
+def write_clip(path: Path, settings: OutputSettings) -> np.ndarray:
     """A picture with the formula's exact alpha, five times, through our own sink; gives that alpha, (H, W) uint8.
 
     Five times the same: on a busy machine the next frame comes between the page's two drawings.
@@ -135,7 +162,7 @@ def write_webm(path: Path) -> np.ndarray:
     alpha = source.clip.alpha(0)
     source.close()
     foreground = clean(frames[0].host_picture(), alpha)
-    sink = open_sink(str(path), settings=OutputSettings(), info=info, reporter=ListReporter())
+    sink = open_sink(str(path), settings=settings, info=info, reporter=ListReporter())
     sink.open(info)
     for frame in frames:
         sink.write(MattedFrame(replace(frames[0], time=frame.time, index=frame.index), Matte(alpha, foreground)))

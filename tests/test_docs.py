@@ -34,14 +34,19 @@ def test_examples_run(name: str, block: str, tmp_path: Path, monkeypatch: pytest
     exec(compile(block, name, "exec"), {"__name__": "__main__"})
 
 
-def _options_of_convert_and_photo() -> set[str]:
+def _options_of_the_commands() -> set[str]:
     from cyclopts import App
 
+    from livematte.cli.app_command import app as page
+    from livematte.cli.bench import app as bench
     from livematte.cli.convert import convert
+    from livematte.cli.doctor import doctor
+    from livematte.cli.evaluate import evaluate
     from livematte.cli.model import app as models
     from livematte.cli.photo import photo
+    from livematte.cli.webcam import webcam
 
-    apps = [App(default_command=convert), App(default_command=photo), models["fetch"]]
+    apps = [*(App(default_command=one) for one in (convert, photo, webcam, page, evaluate, doctor)), bench, models["fetch"]]
     found = {"--help", "--version"}
     for app in apps:
         for argument in app.assemble_argument_collection():
@@ -53,7 +58,7 @@ def test_commands_in_the_docs_exist_with_their_options() -> None:
     from livematte.cli.app import build
 
     commands = set(build())
-    options = _options_of_convert_and_photo()
+    options = _options_of_the_commands()
     wrong = []
     for page in PAGES:
         for line in re.findall(r"`([^`\n]*livematte [^`\n]+)`", page.read_text(encoding="utf-8")):

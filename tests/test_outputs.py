@@ -24,6 +24,14 @@ from livematte.outputs import default_target, resolve_targets
         ("clip.mp4", {"background": "green", "format": "mov"}, "clip_green.mov"),
         ("clip.mp4", {"alpha_only": True}, "clip_matte.mov"),
         ("clip.mp4", {"foreground_only": True}, "clip_foreground.mov"),
+        ("clip.mp4", {"stacked": True}, "clip_stacked.mp4"),
+        ("clip.mp4", {"stacked": True, "format": "hevc"}, "clip_stacked.mp4"),
+        ("clip.mp4", {"background": "green", "format": "hevc"}, "clip_green.mp4"),
+        ("clip.mp4", {"format": "png-mov"}, "clip_alpha.mov"),
+        ("clip.mp4", {"format": "hevc-alpha"}, "clip_alpha.mov"),
+        ("clip.mp4", {"format": "pair"}, "clip.mp4"),
+        ("clip.mov", {"format": "pair", "background": "green"}, "clip.mp4"),
+        ("clip.mp4", {"format": "png", "alpha_only": True}, "clip_matte/"),
         ("shot_%04d.png", {}, "shot_alpha.mov"),
         ("-", {}, "output_alpha.mov"),
         ("https://me:pw@example.org/live/my%20stream.m3u8?key=1", {}, "my_stream_alpha.mov"),
@@ -111,3 +119,18 @@ def test_two_outputs_of_one_name_and_names_that_say_nothing_are_refused(tmp_path
         resolve_targets("clip.mp4", [str(tmp_path / "a.mp4")], OutputSettings())
     with pytest.raises(UsageError, match="writes nothing"):
         resolve_targets("clip.mp4", ["a.mov"], OutputSettings(format="null"))
+
+
+def test_a_pair_is_two_files_beside_the_input_and_both_are_looked_at(tmp_path: Path) -> None:
+    clip = tmp_path / "clip.mp4"
+    clip.write_bytes(b"x")
+    pair = OutputSettings(format="pair")
+    assert resolve_targets(str(clip), [], pair) == [str(clip)]
+    for word in ("fg", "alpha"):
+        taken = tmp_path / f"clip_{word}.mp4"
+        taken.write_bytes(b"x")
+        with pytest.raises(UsageError, match=f"clip_{word}.mp4 exists already"):
+            resolve_targets(str(clip), [], pair)
+        with pytest.raises(UsageError, match="input itself"):
+            resolve_targets(str(taken), [str(clip)], OutputSettings(format="pair", overwrite=True))
+        taken.unlink()

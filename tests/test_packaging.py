@@ -116,7 +116,26 @@ def test_a_wheel_made_of_the_sdist(sdist: Path, builder: Builder) -> None:
 def test_the_sdist_holds_tests_and_docs(sdist: Path) -> None:
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    assert {"README.md", "LICENSE", "pyproject.toml", "tests/conftest.py", "docs/from-rembg.md"} <= names
+    wanted = {"README.md", "LICENSE", "pyproject.toml", "tests/conftest.py", "docs/from-rembg.md", "docs/livematte.1"}
+    assert wanted | {"packaging/windows_folder.py"} <= names
+
+
+def test_the_wheel_brings_the_man_page(wheel: Path) -> None:
+    """Where pip puts it, `man livematte` finds it in a virtual environment; pipx links it into the person's own."""
+    names = zipfile.ZipFile(wheel).namelist()
+    assert [name for name in names if name.endswith(".data/data/share/man/man1/livematte.1")]
+
+
+def test_twine_finds_nothing_wrong(wheel: Path, sdist: Path, builder: Builder) -> None:
+    done = subprocess.run(
+        [str(builder.python), "-m", "pip", "install", "--quiet", "twine>=6"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        pytest.skip(f"twine cannot be installed: {done.stderr.strip().splitlines()[-1]}")
+    assert builder.run("-m", "twine", "check", "--strict", wheel, sdist).count("PASSED") == 2
 
 
 @pytest.fixture

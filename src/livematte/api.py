@@ -38,6 +38,7 @@ from livematte.frames import Frame, MattedFrame
 from livematte.matting.host import HostMatting
 from livematte.models.load import LoadedModel, load_model
 from livematte.models.session import Session as NetworkSession
+from livematte.models.session import second_sessions
 from livematte.photos.stills import Still, StillMatting, info_of, to_pixels, to_rgba
 from livematte.planes import alpha_to_bits
 from livematte.reporting import LogReporter, Reporter
@@ -65,18 +66,20 @@ class Session:
         *,
         quality: Quality = "good",
         device: str = "auto",
+        refine_with: str | None = None,
         settings: ModelSettings | None = None,
         matting: MattingSettings | None = None,
         reporter: Reporter | None = None,
     ) -> None:
         """model: a network's name (`livematte model list`) or an .onnx file; quality: fast, good or best.
+        refine_with: a second network, which sees the box around whom the first one finds, at full detail.
 
-        settings: the whole table of the `model` section, instead of the three before it. matting: edge controls and
+        settings: the whole table of the `model` section, instead of the four before it. matting: edge controls and
         smoothing. Errors: ModelError (unknown or broken), ModelMissing (not on this machine: `livematte model fetch`),
         DeviceError (the device is not there). Nothing is downloaded.
         """
         self._reporter = reporter or LogReporter()
-        self._settings = settings or ModelSettings(model=model, quality=quality, device=device)
+        self._settings = settings or ModelSettings(model=model, quality=quality, device=device, refine_with=refine_with)
         self._matting = matting or MattingSettings()
         self._loaded: LoadedModel | None = load_model(self._settings, reporter=self._reporter)
         self._stills = StillMatting(self._loaded, self._matting, wants_foreground=True, reporter=self._reporter)
@@ -188,6 +191,7 @@ class Session:
             wide_alpha=False,
             wants_foreground=False,
             reporter=self._reporter,
+            second=second_sessions(self._model(), is_file=True),
         )
 
     def _one(self, frame: Frame) -> MattedFrame:

@@ -50,6 +50,12 @@ class Channel(Generic[T]):
             self._counted += counted
             self._changed.notify_all()
 
+    def wait_for_room(self) -> None:
+        """Wait until a counting item would be taken at once, or the channel was finished or stopped."""
+        with self._changed:
+            while self._is_full(True) and not (self._stopped or self._finished):
+                self._changed.wait()
+
     def finish(self) -> None:
         """No more items are taken, whoever puts them; the reader gets what is left, then the end."""
         with self._changed:

@@ -45,6 +45,11 @@ class ModelSettings(_Section):
     model: str = Field(
         default="auto", description="A network's name (see 'livematte model list') or an .onnx file; auto: livematte-s."
     )
+    refine_with: str | None = Field(
+        default=None,
+        description="A second network, for small figures: it sees the box around whom the first one finds, at full "
+        "detail. network_size goes for the first; quality, device and precision for both.",
+    )
     quality: Quality = Field(
         default="good", description="Size of the network's input; best also runs a mirrored pass on files."
     )
@@ -88,6 +93,16 @@ class MattingSettings(_Section):
     keep_background: bool = Field(
         default=False, description="Keep the source's colours under alpha 0, for those who regrade."
     )
+    subject: Literal["auto", "all", "largest"] = Field(
+        default="auto",
+        description="Whom to keep: all, or the largest person alone; auto: all in files, largest live. People who "
+        "touch count as one; region parts them.",
+    )
+    region: str | None = Field(
+        default=None,
+        description="Keep people only inside X,Y,WIDTH,HEIGHT: px of the input (upright, before size), or shares of it "
+        "(0.25,0,0.5,1: the middle half).",
+    )
 
 
 class OutputSettings(_Section):
@@ -95,21 +110,80 @@ class OutputSettings(_Section):
 
     format: str | None = Field(
         default=None,
-        description="mov, webm, mkv, mp4, png, nut, rawvideo or null; default: by the output's name, else mov.",
+        description="mov, webm, mkv, mp4, hevc, hevc-alpha, png-mov, pair, png, exr, apng, webp, nut, rawvideo or "
+        "null; default: by the output's name, else mov.",
     )
     encode: Encode = Field(default="good", description="fast, good or lossless.")
+    stacked: bool = Field(
+        default=False,
+        description="Write colours above alpha in one opaque MP4 (H.264, or HEVC with format hevc), for programs that "
+        "put them together.",
+    )
+    hardware_encoder: Literal["off", "auto", "nvenc"] = Field(
+        default="off",
+        description="Who encodes H.264 and HEVC: off: the CPU; nvenc: NVIDIA's encoder, an error where it does not "
+        "open; auto: NVENC where it opens, else the CPU.",
+    )
     alpha_only: bool = Field(default=False, description="Write alpha alone, as a grey picture.")
     foreground_only: bool = Field(default=False, description="Write the cleaned colours alone, opaque.")
     background: str | None = Field(
         default=None,
         description="Put this behind the person: a colour, an image, a video, blur or blur=PX.",
     )
+    loop_count: int = Field(
+        default=0, ge=0, le=65535, description="How often an animated picture (apng, webp) plays; 0: without end."
+    )
     constant_rate: str | None = Field(
         default=None,
         description="Duplicate or drop frames to this constant rate (30, 30000/1001, auto: the source's nominal rate).",
     )
     audio: bool = Field(default=True, description="Keep the input's audio tracks.")
+    audio_codec: Literal["auto", "pcm"] = Field(
+        default="auto",
+        description="auto: audio is copied where the format takes it; pcm: always uncompressed, for editors that play "
+        "no AAC (mov, png-mov, mkv, nut).",
+    )
     overwrite: bool = Field(default=False, description="Replace outputs that exist.")
+
+
+class LiveSettings(_Section):
+    """A camera, or a clip that stands in for one, and what is made of it live."""
+
+    input: str | None = Field(
+        default=None,
+        description="Camera by number, name or path (see --list), or a clip, URL or synthetic:...; default: camera 0.",
+    )
+    loop: bool = Field(default=False, description="Begin a clip again when it ends.")
+    mirror: bool = Field(default=False, description="Mirror the picture.")
+    camera_size: str | None = Field(
+        default=None,
+        description="Picture size to ask of the camera, WIDTHxHEIGHT; with ~ before it, or what is next.",
+    )
+    camera_rate: str | None = Field(
+        default=None, description="Frame rate to ask of the camera (30, 30000/1001); default: 30 or what is next."
+    )
+    camera_format: str | None = Field(
+        default=None,
+        description="Pixel format or codec to ask of the camera (mjpeg, yuyv422, nv12); default: by speed.",
+    )
+    cpu_share: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=0.5, description="Share of the machine's cores that may be used; a call needs the rest."
+    )
+    adapt: Literal["auto", "on", "off"] = Field(
+        default="auto",
+        description="Step the network's size, the model or the rate to hold the camera's rate; auto: unless --quality "
+        "or --network-size is given.",
+    )
+    idle_seconds: Annotated[float, Field(ge=0, le=3600)] = Field(
+        default=10.0, description="Close the camera when nobody has watched for so long; 0: never."
+    )
+    allow_raw: bool = Field(default=False, description="Let the page show the room: its 'before' picture.")
+    device_name: str | None = Field(
+        default=None, description="The virtual camera to use (/dev/video10, OBS Virtual Camera); default: the first."
+    )
+    page_port: Annotated[int, Field(ge=0, le=65535)] = Field(
+        default=8317, description="Port of the page and of /obs on this machine; 0: any free one."
+    )
 
 
 class Settings(_Section):
@@ -119,3 +193,4 @@ class Settings(_Section):
     model: ModelSettings = ModelSettings()
     matting: MattingSettings = MattingSettings()
     output: OutputSettings = OutputSettings()
+    live: LiveSettings = LiveSettings()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from livematte import outputs as naming
 from livematte.compositing import Compositor
@@ -15,14 +15,14 @@ from livematte.config import Settings
 from livematte.frames import StreamInfo
 from livematte.matting.host import HostMatting
 from livematte.models.load import LoadedModel, load_model
-from livematte.models.session import Session
+from livematte.models.session import Session, second_sessions
 from livematte.pipeline import Pipeline
 from livematte.progress import Observer, Watch
 from livematte.rate import ConstantRate, constant_rate
 from livematte.reporting import LogReporter, Once, Reporter
 from livematte.sinks import open_sink
 from livematte.sinks.base import Sink
-from livematte.sinks.formats import Advice, advice_for, format_for
+from livematte.sinks.formats import Advice, advice_for, files_of, format_for
 from livematte.sources import open_source
 from livematte.sources.base import Source
 from livematte.stats import Progress, Stats
@@ -73,6 +73,17 @@ class ConvertSummary:
         }
 
 
+class Probe(Protocol):
+    """Stands between the pipeline and its ends, to measure (`livematte.bench`); may replace what it is given."""
+
+    def source(self, source: Source) -> Source: ...
+
+    def sink(self, sink: Sink, info: StreamInfo) -> Sink: ...
+
+    def starts(self, pipeline: Pipeline) -> None:
+        """The run begins now."""
+
+
 @dataclass(slots=True)
 class Conversion:
     """One conversion in two steps, so that what will happen can be said before it does.
@@ -89,6 +100,8 @@ class Conversion:
     reporter: Reporter = field(default_factory=LogReporter)
     loaded: LoadedModel | None = None
     """A network loaded before, for several conversions in a row; the caller closes it."""
+    probe: Probe | None = None
+    """Looks on, for a benchmark."""
     status: str = ""
     """After `prepare`: device, runtime, model, precision, decoder, encoders, in one line."""
 
@@ -123,12 +136,16 @@ class Conversion:
         if settings.output.constant_rate is not None:
             constant_rate(settings.output.constant_rate)
         self._source = open_source(self.source_spec, settings.input, reporter=self.reporter)
+        if self.probe is not None:
+            self._source = self.probe.source(self._source)
         info = self._info = self._source.info
         if info.color.is_hdr:
             self.reporter.note("HDR: the network sees the picture tone-mapped; mastering metadata is not passed on.")
         self._sinks = [
             open_sink(target, settings=settings.output, info=info, reporter=self.reporter) for target in targets
         ]
+        if self.probe is not None:
+            self._sinks = [self.probe.sink(sink, info) for sink in self._sinks]
         if any(sink.wants == "composite" for sink in self._sinks) and settings.output.background is not None:
             self._compositor = Compositor(settings.output.background, info, reporter=self.reporter)
         if settings.output.constant_rate is not None:
@@ -146,6 +163,8 @@ class Conversion:
             wants_foreground=any(sink.wants != "alpha" for sink in self._sinks),
             reporter=self.reporter,
             timer=self.stats,
+            is_live=self._source.is_live,
+            second=second_sessions(self.loaded, is_file=not self._source.is_live),
         )
         encoders = ", ".join(sink.encoder for sink in self._sinks)
         self.status = f"{self.loaded.describe()} | {self._source.decoder} -> {encoders}"
@@ -168,6 +187,8 @@ class Conversion:
         )
         watch = Watch(pipeline, reporter=self.reporter, observer=observer)
         damaged = self._source
+        if self.probe is not None:
+            self.probe.starts(pipeline)
         try:
             pipeline.run(watch.tick, stop)
         finally:
@@ -194,17 +215,17 @@ class Conversion:
             fps=progress.fps,
             limiting_stage=progress.limiting_stage,
             stages=self.stats.seconds_by_stage(),
-            outputs=tuple(self._output_file(sink) for sink in pipeline.sinks),
+            outputs=tuple(one for sink in pipeline.sinks for one in self._output_files(sink)),
         )
 
-    def _output_file(self, sink: Sink) -> OutputFile:
+    def _output_files(self, sink: Sink) -> list[OutputFile]:
+        """One for each file that the sink wrote: of a pair, two."""
         format_ = format_for(sink.name, self.settings.output)
-        return OutputFile(
-            target=sink.name,
-            format=format_.name,
-            bytes=sink.bytes_written,
-            advice=advice_for(format_, self.settings.output),
-        )
+        advice = advice_for(format_, self.settings.output)
+        names = files_of(sink.name, self.settings.output)
+        if len(names) == 1:
+            return [OutputFile(sink.name, format_.name, sink.bytes_written, advice)]
+        return [OutputFile(name, format_.name, Path(name).stat().st_size, advice) for name in names]
 
     def close(self) -> None:
         """Give back what `prepare` opened. After `run` it has nothing left to do."""

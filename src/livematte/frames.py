@@ -79,6 +79,8 @@ class Frame:
     color: ColorSpec
     alpha: AlphaArray | None = None
     """The source's own alpha, where it carries one."""
+    captured_ns: int | None = None
+    """`time.monotonic_ns()` when a live source handed it over; None for files."""
 
     @property
     def width(self) -> int:
@@ -186,3 +188,5 @@ class StreamInfo:
     audio: tuple[AudioTrack, ...] = ()
     metadata: dict[str, str] = field(default_factory=dict)
     """`creation_time`, `location` (kept only with `--keep-location`), `title`... as FFmpeg names them."""
+    source_size: tuple[int, int] | None = None
+    """Width and height, upright, before `--size`; None: the same as `width` and `height`."""

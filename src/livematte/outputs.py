@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 from livematte.config import OutputSettings
 from livematte.errors import UsageError
 from livematte.sinks.faults import explained
-from livematte.sinks.formats import STDOUT, format_for, is_pattern
+from livematte.sinks.formats import FORMATS, STDOUT, files_of, format_for, is_pattern
 
 
 def resolve_targets(source: str, targets: Sequence[str], settings: OutputSettings) -> list[str]:
@@ -26,18 +26,22 @@ def resolve_targets(source: str, targets: Sequence[str], settings: OutputSetting
         format_for(name, settings)
         if name == STDOUT:
             continue
-        path = Path(name).absolute()
-        if path in seen:
-            raise UsageError(f"the output {name} is named twice. Give each output a name of its own.")
-        seen.add(path)
-        with explained(name):
-            refuse_input_as_output(source, name)
-            refuse_existing(name, overwrite=settings.overwrite)
+        for file in files_of(name, settings):
+            path = Path(file).absolute()
+            if path in seen:
+                raise UsageError(f"the output {file} is named twice. Give each output a name of its own.")
+            seen.add(path)
+            with explained(file):
+                refuse_input_as_output(source, file)
+                refuse_existing(file, overwrite=settings.overwrite)
     return names
 
 
 def default_target(source: str, settings: OutputSettings) -> str:
-    """`<stem>_alpha.mov`, by format and background: beside a file, in the current folder for `-` and URLs."""
+    """`<stem>_alpha.mov`, by format and background: beside a file, in the current folder for `-` and URLs.
+
+    A pair is `<stem>.mp4` here, which stands for two files (`files_of`).
+    """
     parent = Path(source).parent
     folder = parent if _is_file_name(source) and parent.is_dir() else Path()
     what = "alpha"
@@ -47,10 +51,18 @@ def default_target(source: str, settings: OutputSettings) -> str:
         what = "matte"
     elif settings.foreground_only:
         what = "foreground"
-    kind = settings.format or ("mp4" if settings.background is not None else "mov")
-    suffix = {"png": "/", "rawvideo": ".rgba"}.get(kind, f".{kind}")
-    name = f"{stem_of(source) or 'output'}_{what}{suffix}"
+    elif settings.stacked:
+        what = "stacked"
+    kind = settings.format or ("mp4" if settings.background is not None or settings.stacked else "mov")
+    suffix = {"png": "/", "exr": "/", "rawvideo": ".rgba"}.get(kind) or _suffix_of(kind)
+    name = f"{stem_of(source) or 'output'}{'' if kind == 'pair' else f'_{what}'}{suffix}"
     return name if str(folder) == "." else f"{folder}{os.sep}{name}"
+
+
+def _suffix_of(kind: str) -> str:
+    """The first ending of a format; of one that there is not, its name (`format_for` refuses it)."""
+    known = FORMATS.get(kind)
+    return known.suffixes[0] if known is not None and known.suffixes else f".{kind}"
 
 
 def stem_of(source: str) -> str:

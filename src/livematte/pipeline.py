@@ -9,6 +9,11 @@ Note [How a run ends]
 
     A thread that hangs in native code (a server that is silent, a pipe that nobody empties) cannot be ended. It is
     left behind, a daemon, with all that it may be using: memory freed under a running encoder crashes.
+
+Note [Latency]
+    What a live frame waits for is added to what the person sees of it. So the channel before matting holds one frame,
+    the newest: an older one is dropped and counted. Matting takes it only once the channel behind is empty again: a
+    frame that is matted while another one waits there would wait in its turn. The stages still overlap.
 """
 
 from __future__ import annotations
@@ -36,6 +41,8 @@ _FRAMES_MATTED = 1
 _FRAMES_BEFORE_SINK = 2
 """Frames that the channels hold: enough to ride out a stage's jitter. A decoded 1080p frame is 3 MB; a matted one, with
 alpha and foreground, 8 MB, and where a sink is late they fill up: with 3 everywhere the peak depended on such luck."""
+_FRAMES_LIVE = 1
+"""Live every channel holds one frame; before matting the newest wins (Note [Latency])."""
 
 EMPTY_MEAN_ALPHA = 0.005
 """A frame whose mean alpha is below this shows nobody."""
@@ -64,7 +71,8 @@ class Counters:
 class Compositing(Protocol):
     """Lays a matted frame over a background (`compositing.Compositor`)."""
 
-    def composite(self, matted: MattedFrame) -> Composite: ...
+    def composite(self, matted: MattedFrame) -> Composite | None:
+        """None: nobody wants one just now (`live.live_compositor`)."""
 
     def close(self) -> None: ...
 
@@ -94,9 +102,12 @@ class Pipeline:
         self.rate = rate
         self.stats = stats or Stats()
         self.counters = Counters(written=dict.fromkeys(self._sink_stages(), 0))
-        self._frames: Channel[Item] = Channel(_FRAMES_DECODED, _is_frame, drop_oldest=source.is_live)
+        live = source.is_live
+        decoded = _FRAMES_LIVE if live else _FRAMES_DECODED
+        before_sink = _FRAMES_LIVE if live else _FRAMES_BEFORE_SINK
+        self._frames: Channel[Item] = Channel(decoded, _is_frame, drop_oldest=live)
         self._matted: Channel[Item] = Channel(_FRAMES_MATTED, _is_frame)
-        self._inboxes = [Channel[Item](_FRAMES_BEFORE_SINK, _is_frame, drop_oldest=s.drops) for s in self.sinks]
+        self._inboxes = [Channel[Item](before_sink, _is_frame, drop_oldest=s.drops) for s in self.sinks]
         self._error: BaseException | None = None
         self._early: LivematteError | None = None
         self._lock = threading.Lock()
@@ -110,6 +121,11 @@ class Pipeline:
         """Names of the stages that have a thread of their own, in `stats`."""
         compositing = ("composite",) if self.compositor else ()
         return ("decode", "matting", *compositing, *self._sink_stages())
+
+    def waiting(self) -> dict[str, int]:
+        """Items that wait before each stage at this moment."""
+        before = {"matting": len(self._frames), "fan-out": len(self._matted)}
+        return before | {name: len(inbox) for name, inbox in zip(self._sink_stages(), self._inboxes, strict=True)}
 
     def run(self, tick: Callable[[], None], stop: threading.Event | None = None) -> Counters:
         """Run to the end. `tick` is called about five times a second on the caller's thread.
@@ -257,13 +273,13 @@ class Pipeline:
                 return
             if item is None:
                 return
-            if isinstance(item, Frame):
+            if isinstance(item, Frame) and not self.source.is_live:  # a live source waits for its next picture in there
                 self.stats.add("decode", time.perf_counter() - begin)
             self._frames.put(item)
             self.counters.decoded += isinstance(item, Frame)
 
     def _matte(self) -> None:
-        for item in self._frames:
+        for item in self._newest() if self.source.is_live else self._frames:
             if isinstance(item, Frame):
                 with self.stats.measure("matting"):
                     matted = self.matting.push([item])
@@ -273,6 +289,17 @@ class Pipeline:
         self._hand_on(self.matting.flush())
         if self.rate is not None:
             self._put_matted(self.rate.flush())
+
+    def _newest(self) -> Iterator[Item]:
+        """Each frame at the last moment at which it can be taken without a wait behind matting (Note [Latency])."""
+        items = iter(self._frames)
+        while True:
+            self._matted.wait_for_room()
+            item = next(items, None)
+            if item is None:
+                return
+            yield item
+            del item
 
     def _hand_on(self, matted: Sequence[MattedFrame]) -> None:
         for one in matted:

@@ -137,6 +137,18 @@ def _section_class(field: FieldInfo) -> type[BaseModel]:
 # -- what a setting may be ------------------------------------------------------------------------------------------
 
 
+def refused_value(error: ValidationError) -> UsageError:
+    """A settings model's refusal as one sentence: `shrink cannot be 900. Allowed: a number from -50 to 50.`"""
+    detail = error.errors(include_url=False)[0]
+    sections = [_section_class(field) for field in Settings.model_fields.values()]
+    names = [part for part in detail["loc"] if isinstance(part, str)]
+    for name in reversed(names):
+        field = next((one.model_fields[name] for one in sections if name in one.model_fields), None)
+        if field is not None:
+            return UsageError(f"{name} cannot be {str(detail['input'])[:80]}. Allowed: {allowed(field)}.")
+    return UsageError(f"there is no setting '{'.'.join(names)[:80]}'.")
+
+
 def allowed(field: FieldInfo) -> str:
     """What a setting may be, in words: `fast, good or best`, `a number from 0 to 1`."""
     kind, optional = _without_none(field.annotation)

@@ -16,7 +16,7 @@ from livematte.errors import SourceError, UsageError
 from livematte.frames import Frame, MattedFrame, StreamInfo
 from livematte.matting.host import HostMatting
 from livematte.models.load import LoadedModel, load_model
-from livematte.models.session import Session
+from livematte.models.session import Session, second_sessions
 from livematte.progress import readable_bytes
 from livematte.reporting import ListReporter, Once, Reporter
 from livematte.sheet import cell, contact_sheet
@@ -109,6 +109,7 @@ def _matte_at(
         wide_alpha=False,
         wants_foreground=True,
         reporter=reporter,
+        second=second_sessions(loaded, is_file=True),
     )
     newest: MattedFrame | None = None
     try:

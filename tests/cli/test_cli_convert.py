@@ -212,3 +212,31 @@ def test_credentials_in_addresses_are_never_shown(command: Command, json_lines: 
     assert "127.0.0.1:9/0.mp4" in done.out + done.err
     for secret in ("s3cret", "abc123", "bob"):
         assert secret not in done.out + done.err
+
+
+def test_the_first_failure_is_named_at_once_and_all_at_the_end(command: Command, clip: Path) -> None:
+    bad, worse = clip.with_name("bad.mp4"), clip.with_name("worse.mp4")
+    bad.write_text("no film")
+    worse.write_text("none either")
+    done = command("convert", bad, clip, worse, "-o", "out/")
+    assert done.code == 1
+    lines = done.out.splitlines()
+    named = next(number for number, line in enumerate(lines) if f"{bad} failed" in line)
+    assert named < lines.index(f"[2/3] {clip}")
+    assert lines[-1] == f"1 converted, 2 failed: {bad}, {worse}."
+
+
+@pytest.mark.parametrize("target", [("-o", "shoot/out/"), ()])
+def test_results_of_an_earlier_run_are_no_inputs(command: Command, clip: Path, target: tuple[str, ...]) -> None:
+    Path("shoot").mkdir()
+    for name in ("a", "b"):
+        write_clip(Path("shoot", f"{name}.mp4"), Clip(frames=2))
+    first = command("convert", "shoot", *target)
+    assert first.code == 0, first.err
+    made = sorted(path.name for path in Path("shoot").rglob("*.mov"))
+    assert made == ["a_alpha.mov", "b_alpha.mov"]
+    again = command("convert", "shoot", *target, "--json")
+    assert again.code == 0, again.out
+    assert len(again.events[-1]["skipped"]) == 2
+    assert sorted(path.name for path in Path("shoot").rglob("*.mov")) == made
+    assert any("results of an earlier run" in str(one.get("message")) for one in again.events)

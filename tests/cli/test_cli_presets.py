@@ -40,11 +40,11 @@ def test_reference_equals_the_defaults_and_lists_every_key() -> None:
 
 def test_shipped_presets_are_valid_and_explained() -> None:
     found = presets.preset_files()
-    assert {"premiere", "obs", "web"} <= found.keys()
+    assert {"premiere", "obs", "web", "call", "stream"} <= found.keys()
     assert "reference" not in found
     for name, path in found.items():
         settings = presets.load_settings(preset=name)
-        assert settings.output.format is not None
+        assert settings.output.format is not None or "live" in presets.read_layer(path)
         assert presets.preset_title(path)
 
 

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from livematte.color import ColorSpec
+from livematte.matting import foreground, planar
 from livematte.matting.foreground import clean, flat_colour
 from livematte.matting.planar import mix, reduce_exactly
 from livematte.planes import layout, plane_arrays
@@ -177,6 +178,19 @@ def test_despill_leaves_other_rooms_alone() -> None:
 PLANES = st.integers(0, 2**32 - 1).map(np.random.default_rng)
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("in_place", [False, True])
+def test_mix_leaves_the_base_where_there_is_no_weight(dtype: type, in_place: bool) -> None:
+    """Strips without any weight, with some, and columns beyond it; the target's old samples never stay."""
+    peak = int(np.iinfo(dtype).max)
+    base, plus = np.full((700, 400), 20, dtype), np.full((700, 400), 220, dtype)
+    weight = np.zeros((700, 400), dtype)
+    weight[500:620, 30:90] = peak
+    out = base if in_place else np.full((700, 400), 99, dtype)
+    mix(base, plus, base, weight, out)
+    assert np.array_equal(out, np.where(weight > 0, 220, 20))
+
+
 @given(PLANES, st.sampled_from([np.uint8, np.uint16]))
 @settings(max_examples=40)
 def test_mix_is_the_over_operator_to_half_a_step(random: np.random.Generator, dtype: type) -> None:
@@ -199,3 +213,24 @@ def test_reduce_exactly_is_the_mean_of_each_block(block: tuple[int, int], dtype:
     rows, columns = padded.shape
     mean = padded.reshape(rows // down, down, columns // across, across).mean(axis=(1, 3))
     assert np.abs(reduce_exactly(plane, across, down) - mean).max() <= 0.5
+
+
+@pytest.mark.parametrize("pix_fmt", FORMATS)
+@pytest.mark.parametrize("shape", [(144, 256), (288, 512)])
+def test_only_where_something_is_mixed_is_it_computed(
+    pix_fmt: str, shape: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Around the person alone, and only where there is any weight: the same as when all of the planes is computed."""
+    alpha = np.zeros(shape, np.uint8)
+    alpha[20:60, 90:131] = disc(40, 41, dtype=np.uint8)
+    picture = picture_of(pix_fmt, noise(pix_fmt, *shape))
+    quick = [plane.copy() for plane in plane_arrays(clean(picture, alpha))]
+
+    def everything(plane: np.ndarray) -> tuple[slice, slice]:
+        return slice(0, plane.shape[0]), slice(0, plane.shape[1])
+
+    monkeypatch.setattr(foreground, "bounds", everything)
+    monkeypatch.setattr(planar, "bounds", everything)
+    for plane, other in zip(quick, plane_arrays(clean(picture, alpha)), strict=True):
+        # The widest window of the room's colour is cut off at the area's edge: a rounding step of 8 bits.
+        assert np.abs(plane.astype(int) - other).max() <= (layout(pix_fmt).peak + 1) // 256

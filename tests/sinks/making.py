@@ -10,6 +10,7 @@ from typing import Any
 
 import av
 import numpy as np
+from PIL import Image, ImageSequence
 
 from livematte.color import ColorSpec
 from livematte.config import OutputSettings
@@ -104,6 +105,8 @@ def start(target: str | Path, shot: Shot, *, reporter: ListReporter | None = Non
 def decode(path: str | Path, decoder: str | None = None) -> list[av.VideoFrame]:
     """All pictures of a file, by FFmpeg's default decoder or the named one."""
     found: list[av.VideoFrame] = []
+    if str(path).endswith(".webp"):
+        return [av.VideoFrame.from_ndarray(one, format="rgba") for one in webp_pictures(path)]
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         context: Any = stream.codec_context
@@ -113,6 +116,12 @@ def decode(path: str | Path, decoder: str | None = None) -> list[av.VideoFrame]:
         for packet in container.demux(stream):
             found += context.decode(packet if packet.size else None)
     return found
+
+
+def webp_pictures(path: str | Path) -> list[np.ndarray[Any, np.dtype[np.uint8]]]:
+    """All pictures of an animated WebP as (H, W, 4) RGBA, by Pillow: FFmpeg 8.1 cannot decode it."""
+    with Image.open(path) as animation:
+        return [np.asarray(one.convert("RGBA")) for one in ImageSequence.Iterator(animation)]
 
 
 def times(path: str | Path) -> list[Fraction]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import importlib.util
 import os
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from livematte.config import OutputSettings
 from livematte.errors import SinkError
 from livematte.frames import MattedFrame
 from livematte.planes import plane_arrays
 from livematte.reporting import ListReporter
+from livematte.sinks.formats import files_of
 from sinks.making import Shot, decode, start, write
 
 CASES: list[tuple[str, dict[str, Any]]] = [
@@ -30,15 +33,39 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("matte.mkv", {"alpha_only": True}),
     ("matte/", {"alpha_only": True}),
     ("colours.mov", {"foreground_only": True}),
+    ("stacked.mp4", {"stacked": True}),
+    ("stacked.m4v", {"stacked": True, "format": "hevc"}),
+    ("opaque.mp4", {"format": "hevc", "background": "green"}),
+    ("exact.mov", {"format": "png-mov"}),
+    ("both.mp4", {"format": "pair"}),
+    ("both.mp4", {"format": "pair", "background": "green"}),
+    ("deep/", {"alpha_only": True, "encode": "lossless"}),
+    ("clip.apng", {}),
+    ("clip.png", {"format": "apng", "background": "green"}),
+    ("clip.webp", {}),
+    ("clip.webp", {"encode": "lossless", "loop_count": 2}),
+    ("matte.webp", {"alpha_only": True}),
+    ("light/", {"format": "exr"}),
+    ("shots/frame_%03d.exr", {}),
+    ("matte/", {"format": "exr", "alpha_only": True}),
     ("null", {"format": "null"}),
 ]
+if importlib.util.find_spec("OpenEXR") is None:  # test_exr.py says that it is missing
+    CASES = [case for case in CASES if "exr" not in (*case[1].values(), case[0][-3:])]
 every_sink = pytest.mark.parametrize(("name", "settings"), CASES, ids=[f"{n}-{'-'.join(s)}" for n, s in CASES])
 files_only = pytest.mark.parametrize(
-    ("name", "settings"), [case for case in CASES if case[0] != "null"], ids=[n for n, _ in CASES if n != "null"]
+    ("name", "settings"),
+    [case for case in CASES if case[0] != "null"],
+    ids=[f"{n}-{'-'.join(s)}" for n, s in CASES if n != "null"],
 )
 videos_only = pytest.mark.parametrize(
-    ("name", "settings"), [case for case in CASES if "." in case[0] and "png" not in case[0] and "rgba" not in case[0]]
+    ("name", "settings"), [case for case in CASES if "." in case[0] and "%" not in case[0] and "rgba" not in case[0]]
 )
+
+
+def _files(name: str, settings: dict[str, Any]) -> list[str]:
+    """The files that an output is, in alphabetical order."""
+    return sorted(files_of(name, OutputSettings(**settings)))
 
 
 def _made(folder: Path) -> list[Path]:
@@ -61,7 +88,8 @@ def test_a_run_leaves_the_file_under_its_name_and_nothing_else(
     assert not [path for path in made if ".part" in str(path)]
     assert sum(path.stat().st_size for path in made) == sink.bytes_written
     if name != "null":
-        assert len(made) == (len(shot.pts) if ".png" in str(made[0]) else 1)
+        many = name.endswith("/") or "%" in name
+        assert len(made) == (len(shot.pts) if many else len(_files(name, settings)))
 
 
 @files_only
@@ -85,9 +113,9 @@ def test_abort_keeps_a_playable_part(tmp_path: Path, name: str, settings: dict[s
     for index in range(5):
         sink.write(Shot().item(index, sink.wants))
     sink.abort(keep=True)
-    path = tmp_path / name
-    assert _made(tmp_path) == [path.with_name(f"{path.stem}.part{path.suffix}")]
-    assert len(decode(_made(tmp_path)[0])) == 5
+    paths = [tmp_path / file for file in _files(name, settings)]
+    assert _made(tmp_path) == [path.with_name(f"{path.stem}.part{path.suffix}") for path in paths]
+    assert all(len(decode(path)) == 5 for path in _made(tmp_path))
 
 
 def test_abort_keeps_the_pictures_that_are_there(tmp_path: Path) -> None:
@@ -125,10 +153,14 @@ def test_odd_sizes(tmp_path: Path, name: str, settings: dict[str, Any], size: tu
     write(target, Shot(width=size[0], height=size[1], pts=(0, 3000, 6000)), reporter=reporter, **settings)
     if name == "null" or name.endswith(".rgba"):
         return
-    first = decode(_made(tmp_path)[0])[0]
-    even = name.endswith(".mp4")
-    assert (first.width, first.height) == ((size[0] + 1, size[1] + 1) if even else size)
+    even = name.endswith((".mp4", ".m4v"))
+    smallest = 16 if settings.get("format") == "hevc" else 1
+    width, height = (max(smallest, side + 1 if even else side) for side in size)
+    for path in _made(tmp_path)[:2]:
+        first = decode(path)[0]
+        assert (first.width, first.height) == (width, 2 * height if "stacked" in settings else height)
     assert any("even sides" in note for note in reporter.notes) == even
+    assert any("as small as this" in note for note in reporter.notes) == (min(size) < smallest)
 
 
 @pytest.mark.parametrize("name", ["clip.mov", "pictures/"])
@@ -174,7 +206,9 @@ def test_an_unwritable_folder_is_an_error(tmp_path: Path, monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("name", "settings"),
     [("clip.mov", {}), ("clip.webm", {"encode": "lossless"}), ("clip.mkv", {}), ("pictures/", {}), ("clip.nut", {}),
-     ("clip.mp4", {"background": "green", "encode": "lossless"})],
+     ("clip.mp4", {"background": "green", "encode": "lossless"}), ("clip.mp4", {"stacked": True, "encode": "lossless"}),
+     ("clip.mov", {"format": "png-mov"}), ("clip.mp4", {"format": "pair", "encode": "lossless"}), ("clip.apng", {}),
+     ("clip.webp", {"encode": "lossless"}), *[case for case in CASES if case[1].get("format") == "exr"][:1]],
 )  # fmt: skip
 def test_a_full_disk_is_one_paragraph_and_no_file(tmp_path: Path, name: str, settings: dict[str, Any]) -> None:
     resource = pytest.importorskip("resource", reason="file size limits are a matter of POSIX")
@@ -216,7 +250,7 @@ def test_without_a_cleaned_foreground_nothing_is_written(tmp_path: Path, name: s
     assert not _made(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["clip.mov", "pictures/"])
+@pytest.mark.parametrize("name", ["clip.mov", "pictures/", "clip.apng", "clip.webp"])
 def test_no_frames_no_file(tmp_path: Path, name: str) -> None:
     sink = start(f"{tmp_path}/{name}", Shot())
     with pytest.raises(SinkError, match="no picture arrived"):
@@ -234,7 +268,7 @@ def test_a_picture_that_changes_its_size_is_scaled_and_it_is_said(tmp_path: Path
     assert any("192x128" in note for note in reporter.notes)
 
 
-@pytest.mark.parametrize("name", ["clip.mov", "clip.webm", "clip.mkv"])
+@pytest.mark.parametrize("name", ["clip.mov", "clip.webm", "clip.mkv", "clip.apng", "clip.webp"])
 def test_bytes_written_grows_while_it_is_written(tmp_path: Path, name: str) -> None:
     """In Matroska too, whose writer keeps 5 s back: the forecast of the size needs it after 30 frames."""
     shot = Shot(width=320, height=240, pts=tuple(range(0, 20 * 3000, 3000)))

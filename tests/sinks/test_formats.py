@@ -30,6 +30,22 @@ from sinks.making import Shot
         ("a.mp4", {"background": "green"}, "mp4"),
         ("a.mp4", {"alpha_only": True}, "mp4"),
         ("a.mp4", {"foreground_only": True}, "mp4"),
+        ("a.mp4", {"stacked": True}, "mp4"),
+        ("a.mp4", {"stacked": True, "format": "hevc"}, "hevc"),
+        ("a.mp4", {"background": "green", "format": "hevc"}, "hevc"),
+        ("a.m4v", {"format": "pair"}, "pair"),
+        ("a.mp4", {"format": "pair", "background": "green"}, "pair"),
+        ("a.mov", {"format": "png-mov"}, "png-mov"),
+        ("a.MOV", {"format": "hevc-alpha"}, "hevc-alpha"),
+        ("a.mov", {"audio_codec": "pcm"}, "mov"),
+        ("matte/", {"audio_codec": "pcm", "alpha_only": True}, "png"),
+        ("frames/", {"format": "exr"}, "exr"),
+        ("frames/f_%05d.exr", {}, "exr"),
+        ("frames/f_%05d.EXR", {"format": "exr"}, "exr"),
+        ("a.apng", {}, "apng"),
+        ("a.png", {"format": "apng"}, "apng"),
+        ("a.webp", {}, "webp"),
+        ("a.webp", {"background": "green"}, "webp"),
     ],
 )
 def test_the_name_or_format_decides(target: str, settings: dict[str, object], name: str) -> None:
@@ -48,6 +64,24 @@ def test_the_name_or_format_decides(target: str, settings: dict[str, object], na
         ("-", {"format": "mov"}, "--format nut"),
         ("still.png", {}, "still_%04d.png"),
         ("still.png", {"format": "png"}, "still/"),
+        ("a.webm", {"format": "png-mov"}, "is a name for VP9"),
+        ("a.mov", {"format": "pair"}, "is a name for ProRes"),
+        ("a.mp4", {"format": "hevc"}, "HEVC in MP4 carries no alpha"),
+        ("a.mp4", {}, "--stacked"),
+        ("a.mov", {"stacked": True}, "--format hevc"),
+        ("a.mp4", {"stacked": True, "background": "green"}, "does not go with --background"),
+        ("a.mp4", {"stacked": True, "alpha_only": True}, "--alpha-only"),
+        ("a.mp4", {"format": "pair", "alpha_only": True}, "both colours and matte"),
+        ("-", {"format": "pair"}, "--format nut"),
+        ("a.webm", {"audio_codec": "pcm"}, "uncompressed"),
+        ("still.exr", {}, "still_%04d.exr"),
+        ("still.png", {}, "--format apng"),
+        ("f_%04d.png", {"format": "exr"}, "is a name for PNG"),
+        ("f_%04d.png", {"format": "apng"}, "clip.apng"),
+        ("frames/", {"format": "webp"}, "is a name for PNG"),
+        ("-", {"format": "webp"}, "--format nut"),
+        ("a.webp", {"format": "apng"}, "is a name for animated WebP"),
+        ("a.mp4", {"audio_codec": "pcm", "background": "green"}, "png-mov"),
     ],
 )
 def test_what_is_refused_and_what_it_names(target: str, settings: dict[str, object], says: str) -> None:
@@ -69,12 +103,12 @@ def test_patterns(name: str, expected: bool) -> None:
 @pytest.mark.parametrize("settings", [{}, {"alpha_only": True}, {"foreground_only": True}, {"background": "green"}])
 def test_wants(name: str, pix_fmt: str, settings: dict[str, object]) -> None:
     chosen = OutputSettings.model_validate(settings)
-    if name == "mp4" and not settings:
+    if name in ("mp4", "hevc", "hevc-alpha") and not settings:
         return
     encoding = encoding_for(FORMATS[name], chosen, Shot(pix_fmt=pix_fmt).info)
     wanted = {"alpha_only": "alpha", "background": "composite"}.get(next(iter(settings), ""), "straight")
     assert encoding.wants == wanted
-    assert encoding.has_alpha == (not settings)
+    assert encoding.has_alpha == (not settings and name != "pair")
     assert advice_for(FORMATS[name], chosen) is not None
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 from fractions import Fraction
 from pathlib import Path
 
@@ -422,3 +423,24 @@ def test_close_in_the_middle_is_clean_and_repeatable(tmp_path: Path, when: int) 
     source.close()
     source.close()
     path.unlink()  # on Windows this fails where the file is still open
+
+
+def test_close_frees_the_decoder_without_waiting_for_the_collector(tmp_path: Path) -> None:
+    """A clip looped for hours is opened anew at each seam; containers and their streams refer to each other."""
+
+    def containers() -> int:
+        return sum(isinstance(one, av.container.InputContainer) for one in gc.get_objects())
+
+    path = write_clip(tmp_path / "a.mp4", Clip(frames=3))
+    before = containers()
+    gc.disable()
+    try:
+        for _ in range(3):
+            source = open_source(str(path), InputSettings(), reporter=ListReporter())
+            assert len(list(source)) == 3
+            assert containers() > before
+            source.close()
+            del source
+        assert containers() <= before
+    finally:
+        gc.enable()

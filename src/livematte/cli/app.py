@@ -18,12 +18,13 @@ from livematte.cli.console import Console, abandon, safe_streams
 from livematte.cli.unexpected import unexpected
 from livematte.errors import Interrupted, LivematteError
 
-_INTRO = """Removes the background behind people, in clips and photos. Nothing leaves your machine.
+_INTRO = """Removes the background behind people, in clips, photos and live video. Nothing leaves your machine.
 
-`livematte demo` shows what it does. `livematte convert clip.mp4` makes a transparent clip of yours.
+`livematte demo` shows what it does. `livematte convert clip.mp4` makes a transparent clip of yours. `livematte webcam`
+shows you in a call without the room behind you.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 input unreadable, 4 model missing or broken, 5 the accelerator or
-runtime asked for is not available, 130 interrupted.
+runtime asked for is not available, 130 interrupted (`webcam`: 0, for Ctrl-C is its ordinary end).
 """
 
 
@@ -34,20 +35,27 @@ def build() -> App:
         help=_INTRO,
         version=f"livematte {__version__}",
         help_format="markdown",
-        default_parameter=Parameter(negative_iterable=(), negative_bool=(), show_default=_worth_showing),
+        default_parameter=Parameter(negative_iterable=(), negative_bool=(), show_default=worth_showing),
         version_flags=["--version"],
         group_commands=Group("Commands", sort_key=0),
     )
     here = "livematte.cli"
     app.command(f"{here}.convert:convert", name="convert", help="Make clips transparent, or put something else behind.")
     app.command(f"{here}.photo:photo", name="photo", help="Cut people out of pictures.")
+    app.command(
+        f"{here}.webcam:webcam", name="webcam", help="Your camera without the room behind you, for calls and OBS."
+    )
+    app.command(f"{here}.app_command:app", name="app", help="A page to drop clips and photos on; no camera.")
     app.command(f"{here}.demo:demo", name="demo", help="See it work on a clip that it makes itself.")
     app.command(f"{here}.model:app", name="model", help="List, show, fetch and verify networks.")
+    app.command(f"{here}.bench:app", name="bench", help="How fast this machine is, stage by stage.")
+    app.command(f"{here}.evaluate:evaluate", name="evaluate", help="Measure mattes against true ones.")
+    app.command(f"{here}.completion:completion", name="completion", help="Names and options at the Tab key.")
     app.command(f"{here}.doctor:doctor", name="doctor", help="What works on this machine, and what would add the rest.")
     return app
 
 
-def _worth_showing(default: object) -> str | None:
+def worth_showing(default: object) -> str | None:
     """Text of a default in the help, None where it says nothing: flags that are off, options that are not set."""
     if default is None or default is False or default is True or default == [] or default == "":
         return None

@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from livematte.cli.conflicts import warn_of_conflicts
 from livematte.cli.console import Console
-from livematte.cli.convert_many import Batch, convert_many
+from livematte.cli.convert_many import Batch, convert_many, without_results
 from livematte.cli.convert_said import naming_what_is_kept, readable_seconds, say_summary
 from livematte.cli.options import (
     GROUP_RUN,
@@ -44,6 +44,7 @@ def convert(
     model: ModelArgument = ModelSettings(),  # noqa: B008
     matting: MattingArgument = MattingOptions(),  # noqa: B008
     try_: Annotated[bool, Parameter(name="--try", group=GROUP_RUN)] = False,
+    watch: Annotated[bool, Parameter(name="--watch", group=GROUP_RUN)] = False,
     run: RunArgument = RunOptions(),  # noqa: B008
 ) -> int:
     """Make clips transparent, or put something else behind the people in them.
@@ -61,18 +62,35 @@ def convert(
     try_
         Instead of converting, write `<name>_try.png`: six frames over checker and magenta, with the expected size
         and time. An earlier look is replaced.
+    watch
+        Convert the clips that are in the folder, then wait for more and convert each when it is whole, until Ctrl-C.
+        Needs `-o DIR/`; subfolders are mirrored, and clips whose output exists are skipped.
     """
     refuse_unknown_options(inputs, convert)
     targets = outputs or []
     settings = settings_from(run, {"input": read, "model": model, "matting": matting, "output": output})
     console = Console.for_run(quiet=run.quiet, as_json=run.json, stdout_taken="-" in targets)
     warn_of_conflicts(console)
+    if watch:
+        return _watch(inputs, targets, settings, console, run, trial=try_)
     specs, missing = _expand(inputs)
+    specs = without_results(specs, inputs, targets, settings, console)
     if len(specs) == 1 and not missing and not _goes_into_folder(inputs, targets, settings):
         return _convert_one(specs[0].spec, targets, settings, console, run, trial=try_)
     if try_:
         raise UsageError(f"--try looks at one input, and there are {len(specs) + len(missing)}. Name one of them.")
-    return convert_many(Batch(specs, missing), targets, settings, console, run.report)
+    return convert_many(Batch(specs, missing), targets, settings, console, report=run.report)
+
+
+def _watch(
+    inputs: list[str], targets: list[str], settings: Settings, console: Console, run: RunOptions, *, trial: bool
+) -> int:
+    from livematte.cli.convert_many_watch import folders_to_watch
+
+    if trial:
+        raise UsageError("--try looks at one clip, and --watch waits for many. Leave one of them out.")
+    folders = folders_to_watch(inputs, targets, settings)
+    return convert_many(Batch(()), targets, settings, console, report=run.report, watched=folders)
 
 
 def _expand(inputs: list[str]) -> tuple[list[InputSpec], list[tuple[str, SourceError]]]:
@@ -99,6 +117,7 @@ def _convert_one(
     settings = allow_replacing(spec, targets, settings, console)
     from livematte.conversion import Conversion
     from livematte.outputs import default_target
+    from livematte.sinks.formats import files_of
     from livematte.sources.opening import shown_spec
 
     conversion = Conversion(spec, targets, settings, console)
@@ -107,7 +126,8 @@ def _convert_one(
         say_status(conversion.status)
     console.event("start", {"input": shown_spec(spec), "status": conversion.status})
     names = targets or [default_target(spec, settings.output)]
-    with naming_what_is_kept(names), observing(console, shown_spec(spec)) as observer:
+    files = [file for name in names for file in files_of(name, settings.output)]
+    with naming_what_is_kept(files), observing(console, shown_spec(spec)) as observer:
         summary = conversion.run(observer)
     say_summary(console, summary)
     console.event("summary", summary.as_dict())
@@ -141,9 +161,11 @@ def allow_replacing(spec: str, targets: list[str], settings: Settings, console: 
     if settings.output.overwrite or not console.is_terminal:
         return settings
     from livematte.outputs import default_target
+    from livematte.sinks.formats import files_of
 
     names = targets or [default_target(spec, settings.output)]
-    existing = [name for name in names if name != "-" and Path(name).is_file()]
+    files = [file for name in names if name != "-" for file in files_of(name, settings.output)]
+    existing = [name for name in files if Path(name).is_file()]
     same = [name for name in existing if Path(spec).exists() and Path(spec).samefile(name)]
     if not existing or same or settings.output.format == "null":
         return settings
@@ -154,10 +176,12 @@ def allow_replacing(spec: str, targets: list[str], settings: Settings, console: 
 
 
 def _goes_into_folder(inputs: list[str], targets: list[str], settings: Settings) -> bool:
-    """`-o DIR/` is a folder of PNG pictures for one clip, unless another --format or a folder of clips is given."""
+    """`-o DIR/` is a folder of PNG or EXR pictures for one clip, unless another --format, or a folder, is given."""
+    from livematte.sinks.formats import SEQUENCES
+
     if len(targets) != 1 or not targets[0].endswith(("/", "\\")):
         return False
-    return settings.output.format not in (None, "png") or (len(inputs) == 1 and _holds_clips(Path(inputs[0])))
+    return settings.output.format not in (None, *SEQUENCES) or (len(inputs) == 1 and _holds_clips(Path(inputs[0])))
 
 
 def _holds_clips(path: Path) -> bool:

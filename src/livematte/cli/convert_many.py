@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -41,20 +42,41 @@ class Batch:
         return True
 
     def fail(self, name: str, error: LivematteError, console: Console) -> None:
-        """Note a failure and go on."""
+        """Name a failure at once and go on."""
         self.failed.append({"input": name, "kind": type(error).__name__, "message": str(error)})
+        console.event("failed", self.failed[-1])
         console.warn(f"{name} failed: {error}")
 
+    def forget(self, name: str) -> None:
+        """An input that failed has come anew: what became of it before counts no more."""
+        self.failed = [one for one in self.failed if one["input"] != name]
 
-def convert_many(batch: Batch, targets: Sequence[str], settings: Settings, console: Console, report: str | None) -> int:
-    """Convert each input, go on after a failure, and say at the end what failed. 1 if any did."""
+    @property
+    def count(self) -> int:
+        """Inputs that were converted or failed so far."""
+        return len(self.done) + len(self.failed)
+
+
+def convert_many(
+    batch: Batch,
+    targets: Sequence[str],
+    settings: Settings,
+    console: Console,
+    *,
+    report: str | None = None,
+    watched: Sequence[Path] = (),
+) -> int:
+    """Convert each input, go on after a failure, and say at the end what failed. 1 if any did.
+
+    `watched`: folders in which clips are waited for, until Ctrl-C ends it.
+    """
     if len(targets) > 1 or (targets and not _may_be_folder(targets[0])):
         number = len(batch.specs) + len(batch.missing)
         raise UsageError(
             f"there are {number} inputs, so -o must be one folder, such as -o {_folder_example(targets[0])}; got "
             f"{', '.join(targets)}. The format is chosen with --format."
         )
-    planned = [(one, _target(one, targets, settings)) for one in batch.specs]
+    planned = [(one, target_of(one, targets, settings)) for one in batch.specs]
     _refuse_collisions(planned)
     begin = time.monotonic()
     for name, error in batch.missing:
@@ -65,7 +87,9 @@ def convert_many(batch: Batch, targets: Sequence[str], settings: Settings, conso
     try:
         for number, (one, target) in enumerate(planned, 1):
             console.say(f"[{number}/{len(planned)}] {one.shown}")
-            _convert_next(one, target, settings, console, loaded=loaded, batch=batch)
+            convert_next(one, target, settings, console, loaded=loaded, batch=batch)
+        if watched:
+            _watch(watched, targets, settings, console, batch=batch, loaded=loaded)
     finally:
         loaded.close()
         summary = _summary(batch, time.monotonic() - begin)
@@ -75,12 +99,41 @@ def convert_many(batch: Batch, targets: Sequence[str], settings: Settings, conso
     return 1 if batch.failed else 0
 
 
-def _convert_next(
+def _watch(
+    folders: Sequence[Path],
+    targets: Sequence[str],
+    settings: Settings,
+    console: Console,
+    *,
+    batch: Batch,
+    loaded: LoadedModel,
+) -> None:
+    from livematte.cli.convert_many_watch import Watch
+
+    try:
+        Watch(folders, targets, settings, console, batch, loaded).run()
+    except Interrupted:
+        raise
+    except KeyboardInterrupt:  # while it waits: the ordinary end
+        return
+
+
+def is_done_already(target: str, settings: Settings) -> bool:
+    """True where an output, or one file of it, exists."""
+    from livematte.outputs import is_occupied
+    from livematte.sinks.formats import files_of
+
+    return any(is_occupied(file) for file in files_of(target, settings.output))
+
+
+def convert_next(
     one: InputSpec, target: str | None, settings: Settings, console: Console, *, loaded: LoadedModel, batch: Batch
 ) -> None:
-    from livematte.outputs import is_occupied
+    """Convert one input of several. What fails is noted in the batch; `Interrupted` alone is raised."""
+    from livematte.sinks.formats import files_of
 
-    if target is not None and not settings.output.overwrite and is_occupied(target):
+    files = [] if target is None else files_of(target, settings.output)
+    if target is not None and not settings.output.overwrite and is_done_already(target, settings):
         batch.skipped.append(target)
         console.note(f"{target} exists already, so {one.shown} is skipped. --overwrite replaces it.")
         return
@@ -94,7 +147,7 @@ def _convert_next(
             conversion.prepare()
             if batch.is_new(conversion.status):
                 say_status(conversion.status)
-        with naming_what_is_kept([target or "-"]), observing(console, one.shown) as observer:
+        with naming_what_is_kept(files), observing(console, one.shown) as observer:
             summary = conversion.run(observer)
     except Interrupted:
         raise
@@ -109,7 +162,8 @@ def _convert_next(
     console.event("file", summary.as_dict())
 
 
-def _target(one: InputSpec, targets: Sequence[str], settings: Settings) -> str | None:
+def target_of(one: InputSpec, targets: Sequence[str], settings: Settings) -> str | None:
+    """Where an input's output goes: into the folder given, mirrored, else beside the input. None: nowhere."""
     from livematte.outputs import default_target
 
     if settings.output.format == "null":
@@ -118,6 +172,42 @@ def _target(one: InputSpec, targets: Sequence[str], settings: Settings) -> str |
     if not targets:
         return name
     return str(Path(targets[0]) / one.relative_folder / Path(name).name)
+
+
+def without_results(
+    specs: Sequence[InputSpec], inputs: Sequence[str], targets: Sequence[str], settings: Settings, console: Console
+) -> list[InputSpec]:
+    """Leaves out results of an earlier run that lie among the clips of a folder or pattern, and says so.
+
+    That is what lies in the folder of `-o`, and `clip_alpha.*` beside a `clip.*` that is taken too.
+    """
+    from livematte.outputs import default_target
+    from livematte.sinks.formats import files_of
+
+    made = {Path(one.spec).with_name(f"{Path(one.spec).stem}_alpha") for one in specs if one.kind == "video"}
+    if settings.output.format != "null" and not targets:
+        names = [default_target(one.spec, settings.output) for one in specs if one.kind == "video"]
+        made |= {Path(file).with_suffix("") for name in names for file in files_of(name, settings.output)}
+    folder = Path(targets[0]).resolve() if len(targets) == 1 and targets[0] != "-" else None
+    kept = []
+    for one in specs:
+        path = Path(one.spec)
+        is_found = one.kind == "video" and one.spec not in inputs
+        is_below = folder is not None and os.path.isdir(folder) and _is_apart_and_below(path, folder, inputs)
+        if not (is_found and (is_below or path.with_suffix("") in made)):
+            kept.append(one)
+    if len(kept) < len(specs):
+        number = len(specs) - len(kept)
+        what = "1 clip that is a result" if number == 1 else f"{number} clips that are results"
+        console.note(f"Left out {what} of an earlier run. To convert such a clip, name it.")
+    return kept
+
+
+def _is_apart_and_below(path: Path, folder: Path, inputs: Sequence[str]) -> bool:
+    """True for what lies in the outputs' folder, unless that folder is an input itself or holds one."""
+    if any(Path(one).is_dir() and Path(one).resolve().is_relative_to(folder) for one in inputs):
+        return False
+    return path.resolve().is_relative_to(folder)
 
 
 def _refuse_collisions(planned: Sequence[tuple[InputSpec, str | None]]) -> None:

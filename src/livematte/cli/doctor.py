@@ -3,22 +3,35 @@
 from __future__ import annotations
 
 import textwrap
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from livematte.cli.console import Console
 from livematte.cli.options import MessageArgument, MessageOptions
+from livematte.doctor.camera import examine_cameras
 from livematte.doctor.checks import Diagnosis, Finding, examine
 
 _MARKS = {"ok": "ok", "missing": "--", "problem": "!!", "info": ".."}
 _WIDTH = 100
 
 
-def doctor(*, messages: MessageArgument = MessageOptions()) -> int:  # noqa: B008  frozen, never changed
+def doctor(
+    *,
+    camera: Annotated[bool, Parameter(negative="")] = False,
+    messages: MessageArgument = MessageOptions(),  # noqa: B008  frozen, never changed
+) -> int:
     """Versions, devices, codecs that carry alpha here, cameras, and for each missing thing the command that adds it.
 
     It looks only: nothing is installed, changed or repaired. Ends with 1 where something needs repair.
+
+    Parameters
+    ----------
+    camera
+        Cameras alone: what each can do, the virtual ones, and the steps to a virtual camera on this system.
     """
     console = Console.for_run(quiet=False, as_json=messages.json, stdout_taken=False)
-    diagnosis = examine()
+    diagnosis = examine_cameras() if camera else examine()
     console.event("summary", diagnosis.as_dict())
     _say(diagnosis, console)
     return 1 if diagnosis.problems else 0
@@ -44,5 +57,5 @@ def _say_finding(one: Finding, width: int, console: Console) -> None:
     console.say(head + (body[0] if body else ""))
     for line in body[1:]:
         console.say(" " * len(head) + line)
-    if one.fix:
-        console.say(" " * len(head) + one.fix)
+    for line in one.fix.splitlines():
+        console.say(" " * len(head) + line)

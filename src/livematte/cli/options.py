@@ -10,7 +10,7 @@ from cyclopts import Group, Parameter
 from pydantic import BaseModel, BeforeValidator, Field
 from pydantic.fields import FieldInfo
 
-from livematte.config import InputSettings, MattingSettings, ModelSettings, OutputSettings, Settings
+from livematte.config import InputSettings, LiveSettings, MattingSettings, ModelSettings, OutputSettings, Settings
 from livematte.presets import load_settings
 
 GROUP_OUTPUT = Group("Output", sort_key=1)
@@ -56,7 +56,8 @@ class RunOptions:
     config: str | None = None
     """Settings from this TOML file (configs/reference.toml lists all). Options on the command line win."""
     preset: str | None = None
-    """Settings for a destination: premiere, obs, web, or one of your own. --config and options win."""
+    """Settings for a destination: premiere, resolve, finalcut, aftereffects, obs, web, safari, discord, call, stream,
+    or one of your own. --config and options win."""
     quiet: bool = False
     """Say only what went wrong."""
     json: bool = False
@@ -94,7 +95,7 @@ def settings_from(run: RunOptions, sections: Mapping[str, BaseModel]) -> Setting
 
 def setting_of(key: str) -> FieldInfo | None:
     """The setting called `key`, in whichever section it is."""
-    for section in (InputSettings, ModelSettings, MattingSettings, OutputSettings):
+    for section in (InputSettings, ModelSettings, MattingSettings, OutputSettings, LiveSettings):
         if key in section.model_fields:
             return section.model_fields[key]
     return None

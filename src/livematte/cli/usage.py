@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Literal, get_args, get_origin
 
 from cyclopts import (
     ArgumentCollection,
@@ -58,7 +59,8 @@ def _what(error: CycloptsError) -> str:
     if isinstance(error, RepeatArgumentError):
         return f"{error.token.keyword} is given more than once, and can be given once only."
     if isinstance(error, CoercionError) and error.token is not None:
-        return f"{error.token.keyword} cannot be '{error.token.value}'. {_allowed_type(error.target_type)}"
+        name = error.token.keyword or (error.argument.name.lower() if error.argument is not None else "the input")
+        return f"{name} cannot be '{error.token.value}'. {_allowed_type(error.target_type)}".rstrip()
     return str(error).split("\n")[0]
 
 
@@ -87,6 +89,8 @@ def option_name(key: str) -> str:
 
 
 def _allowed_type(kind: type | None) -> str:
+    if get_origin(kind) is Literal:
+        return f"Allowed: {', '.join(str(one) for one in get_args(kind))}."
     words = {bool: "Allowed: true or false.", int: "Allowed: a whole number.", float: "Allowed: a number."}
     return words.get(kind, "") if kind is not None else ""
 

@@ -16,6 +16,7 @@ from livematte.compositing.canvas import Canvas, RgbImage, flat_values, picture_
 from livematte.errors import SourceError, UsageError
 from livematte.planes import PlaneArray, plane_arrays
 from livematte.reporting import Reporter
+from livematte.sources.ffmpeg_errors import reason
 
 cv: Any = cv2  # OpenCV's own stubs know neither dtypes nor scalars as operands
 
@@ -131,7 +132,7 @@ class Loop:
             for number, picture in enumerate(self._container.decode(stream)):
                 yield (picture.pts * unit if picture.pts is not None else number / 25), picture
         except (av.FFmpegError, OSError) as error:
-            raise SourceError(f"the background '{self._path}' broke off while it was read: {error}.") from error
+            raise SourceError(f"the background '{self._path}' broke off while it was read: {reason(error)}.") from error
 
     def close(self) -> None:
         """See `Background.close`."""
@@ -143,7 +144,8 @@ def _open_video(path: Path) -> Any:
         container = av.open(str(path))
     except (av.FFmpegError, OSError, ValueError) as error:
         raise SourceError(
-            f"the background '{path}' is neither a picture nor a video that can be read: {error}. Use another file."
+            f"the background '{path}' is neither a picture nor a video that can be read: {reason(error)}. Use another "
+            "file."
         ) from error
     if not container.streams.video:
         container.close()

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import livematte
 from livematte import resources
 from livematte.doctor.conflicts import find_conflicts
-from livematte.doctor.devices import cameras, nvidia, virtual_cameras
+from livematte.doctor.devices import nvidia
 from livematte.errors import LivematteError
 
 State = Literal["ok", "missing", "problem", "info"]
@@ -174,16 +174,22 @@ def _gpu() -> Iterable[Finding]:
 
 def _alpha_codecs() -> Iterable[Finding]:
     from livematte.sinks.formats import FORMATS
+    from livematte.sinks.h26x import hardware_encoders
     from livematte.sinks.selftest import codecs_that_carry_alpha
 
+    optional = {FORMATS[name].title for name in ("hevc-alpha", "exr")}  # not every machine and install has them
     opaque = {one.title for one in FORMATS.values() if not one.carries_alpha}
     for name, lost in codecs_that_carry_alpha().items():
-        if name in opaque:
+        if name in opaque or (lost and name in optional):
             yield Finding(name, "info", lost)
+        elif "livematte[" in lost:
+            yield Finding(name, "missing", lost)
         elif lost:
             yield Finding(name, "problem", lost, "pip install --force-reinstall av")
         else:
             yield Finding(name, "ok", "written and read back here with its alpha")
+    for name, reason in hardware_encoders().items():
+        yield Finding(f"{name} (--hardware-encoder)", "info", reason or "works here")
 
 
 _ENCODERS = ("prores_ks", "libvpx-vp9", "ffv1", "png", "libx264", "aac", "libopus", "flac")
@@ -228,19 +234,10 @@ def _pictures() -> Iterable[Finding]:
 
 
 def _cameras() -> Iterable[Finding]:
-    found = cameras()
-    if isinstance(found, str):
-        yield Finding("cameras", "info", found)
-    else:
-        for name in found:
-            yield Finding("camera", "ok", name)
-        if not found:
-            yield Finding("cameras", "missing", "none is connected, or this user may not read them")
-    virtual, how = virtual_cameras(found if isinstance(found, list) else [])
-    for name in virtual:
-        yield Finding("virtual camera", "ok", name)
-    if not virtual:
-        yield Finding("virtual camera", "missing", "none is installed", how)
+    from livematte.doctor.camera import brief
+    from livematte.doctor.camera_facts import read_facts
+
+    yield from brief(read_facts())
 
 
 def _networks() -> Iterable[Finding]:

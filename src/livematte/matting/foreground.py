@@ -28,6 +28,8 @@ Note [Flat colour]
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final
 
 import av
@@ -38,7 +40,7 @@ import numpy.typing as npt
 from livematte.color import ColorSpec
 from livematte.frames import AlphaArray
 from livematte.matting.despill import take_spill_out
-from livematte.matting.planar import PlaneGroup, like, mix, scratch, split_groups, weight_for
+from livematte.matting.planar import PlaneGroup, bounds, like, mix, scratch, split_groups, weight_for
 from livematte.planes import Layout, PlaneArray, layout, plane_arrays
 
 cv: Any = cv2  # OpenCV's own stubs know neither dtypes nor scalars as operands
@@ -56,6 +58,10 @@ _SEEN_SHARE: Final = 0.03
 with it the fill would be islands all over the room, for a colour of which 3 % is seen."""
 _LEAST_SHARE: Final = 0.1
 """Alpha up to which a pixel shows nothing of its own."""
+_MARGIN: Final = 6
+"""Sampled pixels around the person within which anything is computed: the fill fades within three, and the room's
+colour at the edge comes from the next three or more."""
+_COARSEST: Final = max(reduction for reduction, _, _ in _WINDOWS)
 
 
 def clean(
@@ -88,15 +94,21 @@ def clean(
             plane[:] = value
         return cleaned
     groups = split_groups(alpha, kind)
-    front, back = _local_means(source, groups[-1].alpha, kind, alpha.shape)
+    area = _area_of(alpha)
+    front, back = _local_means(source, groups[-1].alpha, kind, area)
     for group in groups:
-        share = weight_for(group.alpha, target[0].dtype)
+        here = area.on(group.alpha)
+        near = PlaneGroup(group.planes, group.alpha[here], group.opaque[here], group.sample_peak)
+        share = weight_for(near.alpha, target[0].dtype)
         gain = _gain(share)
+        box = bounds(gain)
         for number in group.planes:
             if keep_background:
                 np.copyto(target[number], source[number])
-            else:
-                _unmix(source[number], target[number], (front[number], back[number]), group, (share, gain))
+                continue
+            target[number][:] = flat_colour(kind)[number]
+            means = front[number], back[number]
+            _unmix(source[number][here], target[number][here], means, near, (share, gain, box))
     if despill:
         take_spill_out(target, groups, kind, despill, room=back, color=color)
     return cleaned
@@ -108,14 +120,57 @@ def flat_colour(kind: Layout) -> tuple[int, int, int]:
     return (middle, middle, middle)
 
 
+@dataclass(frozen=True, slots=True)
+class _Area:
+    """The part of the picture around the person, on the grid of sampled pixels; beyond it there is the flat colour."""
+
+    size: tuple[int, int]
+    """(width, height) of the whole grid."""
+    rows: slice
+    columns: slice
+
+    def on(self, plane: PlaneArray) -> tuple[slice, slice]:
+        """(rows, columns) of the same part of this plane."""
+        rows, columns = plane.shape
+        width, height = self.size
+        return _scaled(self.rows, rows, height), _scaled(self.columns, columns, width)
+
+
+def _scaled(span: slice, samples: int, grid: int) -> slice:
+    return slice(span.start * samples // grid, span.stop * samples // grid)
+
+
+def _area_of(alpha: AlphaArray) -> _Area:
+    """Where alpha is at least `_SEEN_SHARE`, and `_MARGIN`; the whole picture where the grid does not divide it.
+
+    The haze beyond shows the flat colour anyway, and a person in a call takes up about half of the picture.
+    """
+    height, width = alpha.shape
+    step = max(1, round(min(alpha.shape) / _SAMPLED_SIDE_PX))
+    size = (-(-width // step), -(-height // step))
+    whole = _Area(size, slice(0, size[1]), slice(0, size[0]))
+    if (size[0] * step, size[1] * step) != (width, height):
+        return whole
+    seen = cv.inRange(alpha, int(_SEEN_SHARE * int(np.iinfo(alpha.dtype).max)), int(np.iinfo(alpha.dtype).max))
+    rows, columns = bounds(seen)
+    return _Area(size, _around(rows, step, size[1]), _around(columns, step, size[0]))
+
+
+def _around(span: slice, step: int, grid: int) -> slice:
+    """Pixels `span` on the grid, with a margin, in whole samples of the widest window."""
+    start = max(0, span.start // step - _MARGIN) // _COARSEST * _COARSEST
+    stop = -(-(-(-span.stop // step) + _MARGIN) // _COARSEST) * _COARSEST
+    return slice(start, min(grid, stop))
+
+
 def _local_means(
-    planes: Sequence[PlaneArray], alpha: AlphaArray, kind: Layout, shape: tuple[int, ...]
+    planes: Sequence[PlaneArray], alpha: AlphaArray, kind: Layout, area: _Area
 ) -> tuple[list[PlaneArray], list[PlaneArray]]:
-    """(F^, B^): planes of the local foreground's and background's colour, sampled (Note [Foreground])."""
-    step = max(1, round(min(shape) / _SAMPLED_SIDE_PX))
-    size = (-(-shape[1] // step), -(-shape[0] // step))
-    samples = [cv.resize(plane, size, interpolation=cv2.INTER_NEAREST_EXACT).astype(np.float32) for plane in planes]
-    sure = cv.resize(alpha, size, interpolation=cv2.INTER_NEAREST_EXACT).astype(np.float32)
+    """(F^, B^): planes of the local foreground's and background's colour in the area, sampled (Note [Foreground])."""
+    part = area.rows, area.columns
+    way = cv2.INTER_NEAREST_EXACT
+    samples = [cv.resize(plane, area.size, interpolation=way)[part].astype(np.float32) for plane in planes]
+    sure = cv.resize(alpha, area.size, interpolation=way)[part].astype(np.float32)
     sure *= np.float32(2 / np.iinfo(alpha.dtype).max)
     sure -= 1  # -1: surely the room, 1: surely the person
     near = _near_the_person(sure)
@@ -163,7 +218,21 @@ def _rounded(means: Sequence[Samples], kind: Layout) -> list[PlaneArray]:
 
 
 def _gain(share: AlphaArray) -> PlaneArray:
-    """((alpha - 0.1) / 0.9)^2, 0 below: how far the residual is believed (Note [Foreground])."""
+    """((alpha - 0.1) / 0.9)^2, 0 below: how far the residual is believed (Note [Foreground]).
+
+    Looked up for uint8: 0.3 ms for 1920x1080, where the arithmetic and its fresh memory take 3.
+    """
+    if share.dtype == np.uint8:
+        return cv.LUT(share, _gain_table(), dst=scratch.get("gain", share))  # type: ignore[no-any-return]
+    return _gain_of(share)
+
+
+@cache
+def _gain_table() -> PlaneArray:
+    return _gain_of(np.arange(256, dtype=np.uint8).reshape(1, 256))
+
+
+def _gain_of(share: AlphaArray) -> PlaneArray:
     peak = int(np.iinfo(share.dtype).max)
     floor = round(_LEAST_SHARE * peak)
     above = np.maximum(share, floor) - share.dtype.type(floor)
@@ -175,16 +244,18 @@ def _unmix(
     target: PlaneArray,
     means: tuple[PlaneArray, PlaneArray],
     group: PlaneGroup,
-    weights: tuple[PlaneArray, PlaneArray],
+    weights: tuple[PlaneArray, PlaneArray, tuple[slice, slice]],
 ) -> None:
     """Fill one plane: the source's samples where opaque, F in the band, F^ elsewhere (Note [Foreground])."""
     size = (target.shape[1], target.shape[0])
-    share, gain = weights
+    share, gain, box = weights
     cv.resize(means[0], size, dst=target, interpolation=cv2.INTER_LINEAR)
     room = scratch.get("room", target)
     cv.resize(means[1], size, dst=room, interpolation=cv2.INTER_LINEAR)
-    expected = mix(room, target, room, share, room)  # alpha F^ + (1 - alpha) B^
-    mix(target, source, expected, gain, target)
+    inside, beyond = target[box], room[box]
+    if inside.size:
+        expected = mix(beyond, inside, beyond, share[box], beyond)  # alpha F^ + (1 - alpha) B^
+        mix(inside, source[box], expected, gain[box], inside)
     if group.sample_peak < np.iinfo(target.dtype).max:
         np.minimum(target, group.sample_peak, out=target)
     cv.copyTo(source, group.opaque, target)

@@ -75,12 +75,12 @@ class _Scratch(threading.local):
         self._known: dict[str, PlaneArray] = {}
 
     def get(self, name: str, like: PlaneArray) -> PlaneArray:
-        """A plane of this shape and dtype with undefined samples: the first rows of the last one where they fit."""
-        rows, columns = like.shape
+        """A plane of this shape and dtype with undefined samples: the start of the last one's memory where it fits."""
         found = self._known.get(name)
-        if found is None or found.shape[0] < rows or found.shape[1] != columns or found.dtype != like.dtype:
-            found = self._known[name] = np.empty(like.shape, like.dtype)
-        return found[:rows]
+        if found is None or found.size < like.size or found.dtype != like.dtype:
+            found = self._known[name] = np.empty(like.size, like.dtype)
+        plane: PlaneArray = found[: like.size].reshape(like.shape)
+        return plane
 
 
 scratch = _Scratch()
@@ -91,21 +91,34 @@ def mix(base: PlaneArray, plus: PlaneArray, minus: PlaneArray, weight: PlaneArra
 
     All of one shape and dtype (uint8 or uint16); weight is of full scale. With `minus` = `base` it is the over
     operator: exact to half a step, and exactly `base` or `plus` where the weight is 0 or 1. Four cheap passes and two
-    multiplications: 0.9 ms for 1920x1080 uint8. `out` may be `base`.
+    multiplications: 0.9 ms for 1920x1080 uint8; in each strip only the rectangle that has any weight. `out` may be
+    `base`.
     """
     scale = 1 / int(np.iinfo(base.dtype).max)
     step = max(8, _STRIP_BYTES // (base.shape[1] * base.itemsize))
     for top in range(0, base.shape[0], step):
-        rows = slice(top, top + step)
-        below, above, beneath, target = base[rows], plus[rows], minus[rows], out[rows]
+        strip = slice(top, top + step)
+        rows, columns = bounds(weight[strip])
+        if out is not base:
+            np.copyto(out[strip], base[strip])
+        if rows.stop == rows.start:
+            continue
+        part = slice(top + rows.start, top + rows.stop), columns
+        below, above, beneath, target, share = base[part], plus[part], minus[part], out[part], weight[part]
         up, down = scratch.get("up", below), scratch.get("down", below)
         cv.subtract(above, beneath, dst=up)
         cv.subtract(beneath, above, dst=down)
-        cv.multiply(up, weight[rows], dst=up, scale=scale)
-        cv.multiply(down, weight[rows], dst=down, scale=scale)
+        cv.multiply(up, share, dst=up, scale=scale)
+        cv.multiply(down, share, dst=down, scale=scale)
         cv.add(below, up, dst=target)
         cv.subtract(target, down, dst=target)
     return out
+
+
+def bounds(plane: PlaneArray) -> tuple[slice, slice]:
+    """(rows, columns) of the smallest rectangle that holds all samples other than 0; both empty where there is none."""
+    left, top, width, height = cv.boundingRect(plane if plane.dtype == np.uint8 else (plane > 0).view(np.uint8))
+    return slice(top, top + height), slice(left, left + width)
 
 
 def weight_for(alpha: AlphaArray, dtype: npt.DTypeLike) -> AlphaArray:

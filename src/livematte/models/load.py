@@ -34,16 +34,25 @@ class LoadedModel:
     """The ONNX file."""
     passed_over: tuple[str, ...] = ()
     """What `auto` saw and did not take, each with the reason and the command that would take it."""
+    second: LoadedModel | None = None
+    """The network of `refine_with`; it may share this one's engine."""
 
     def describe(self) -> str:
-        """For the status line: network, precision, runtime, device, and what was passed over and why."""
+        """For the status line: network, precision, runtime, device, and what was passed over and why; of both networks
+        where `refine_with` names a second one.
+        """
+        if self.second is None:
+            return "; ".join((self._line(), *self.passed_over))
+        passed_over = dict.fromkeys((*self.passed_over, *self.second.passed_over))
+        return "; ".join((f"{self._line()}, refined with {self.second._line()}", *passed_over))
+
+    def _line(self) -> str:
         version = getattr(self.engine, "version", "")
         threads = getattr(self.engine, "threads", 0)
         where = self.engine.device
         if where == "cpu" and threads:
             where = f"cpu ({cpu_name()}, {threads} thread{'s' * (threads != 1)})"
-        line = f"{self.manifest.name} in {self.engine.precision} on {where}, {self.engine.name} {version}".rstrip(" -")
-        return "; ".join((line, *self.passed_over))
+        return f"{self.manifest.name} in {self.engine.precision} on {where}, {self.engine.name} {version}".rstrip(" -")
 
     def count_providers(self, width: int = 1280, height: int = 720) -> dict[str, int]:
         """Nodes of the graph by the provider that really ran them, for a picture of this size; one profiled run.
@@ -55,6 +64,8 @@ class LoadedModel:
     def close(self) -> None:
         """Give the weights back, after every session is closed."""
         self.engine.close()
+        if self.second is not None and self.second.engine is not self.engine:
+            self.second.engine.close()
 
 
 def load_model(settings: ModelSettings, *, reporter: Reporter) -> LoadedModel:
@@ -62,8 +73,23 @@ def load_model(settings: ModelSettings, *, reporter: Reporter) -> LoadedModel:
 
     ModelError (4): unknown, broken, or not the network its manifest says. ModelMissing (4): known but not on this
     machine. DeviceError (5): the device or runtime is not there. Nothing is downloaded, and nothing is replaced by
-    something else: only `auto` chooses, and what it passed over is in `passed_over`.
+    something else: only `auto` chooses, and what it passed over is in `passed_over`. With `refine_with` the second
+    network is loaded too, by the same rules.
     """
+    loaded = _load(settings, reporter)
+    if settings.refine_with is None:
+        return loaded
+    try:
+        changes = {"model": settings.refine_with, "refine_with": None, "network_size": None}
+        loaded.second = _load(settings.model_copy(update=changes), reporter, first=loaded)
+    except BaseException:
+        loaded.close()
+        raise
+    return loaded
+
+
+def _load(settings: ModelSettings, reporter: Reporter, *, first: LoadedModel | None = None) -> LoadedModel:
+    """The network `settings.model`; of the same file as `first`, it shares that one's engine."""
     manifest, path = _find(settings, reporter)
     contract = tie(manifest.graph, read_header(path), str(path))
     precision = _precision(manifest, path, contract)
@@ -72,6 +98,8 @@ def load_model(settings: ModelSettings, *, reporter: Reporter) -> LoadedModel:
             f"{path} is a network in {precision}, and --precision asks for {settings.precision}. Give a file in "
             f"{settings.precision}, or leave --precision at auto."
         )
+    if first is not None and path == first.path:
+        return LoadedModel(manifest, first.engine, settings, contract, path)
     wanted = candidates(settings.runtime, settings.device)
     engine, passed_over = _open(wanted, path, contract, precision, settings, reporter)
     if engine.device == "cpu" and precision == "fp16" and engine.name == "onnxruntime":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +19,14 @@ from livematte.models.sizes import NetworkSize, network_size, parse_size
 from livematte.runtimes.base import Binding, Tensor
 
 if TYPE_CHECKING:
+    from livematte.matting.host import Timer
     from livematte.models.load import LoadedModel
+
+
+def second_sessions(loaded: LoadedModel, *, is_file: bool = False) -> Callable[[], Session] | None:
+    """What makes sessions of the network of `refine_with`, for `HostMatting(second=...)`; None where there is none."""
+    second = loaded.second
+    return None if second is None else lambda: Session(second, is_file=is_file)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +45,8 @@ class Session:
 
     def __init__(self, loaded: LoadedModel, *, is_file: bool = False) -> None:
         """is_file: the frames are not live, so `--quality best` may take a second, mirrored pass."""
+        self.timer: Timer | None = None
+        """Gets `preprocess` and `network`, the warm runs too."""
         self._loaded = loaded
         self._contract = loaded.contract
         self.manifest: Manifest = loaded.manifest
@@ -99,6 +110,9 @@ class Session:
             self._binding.close()
         self._binding = self._preprocessor = self._size = self._picture_size = None
 
+    def _measure(self, stage: str) -> AbstractContextManager[None]:
+        return nullcontext() if self.timer is None else self.timer.measure(stage)
+
     def _bind(self, frame: Frame) -> None:
         picture_size = (frame.width, frame.height)
         if picture_size == self._picture_size:
@@ -132,11 +146,13 @@ class Session:
         assert self._binding is not None
         assert self._preprocessor is not None
         assert self._size is not None
-        self._preprocessor.fill(frame, mirrored=mirrored)
-        output = self._binding.run({})[self._contract.alpha.name]
         spec = self._contract.graph.alpha
         assert spec is not None  # tie() made sure
-        alpha = take_alpha(output, spec, is_nhwc=self._contract.is_nhwc, origin=self.manifest.name)
+        with self._measure("preprocess"):
+            self._preprocessor.fill(frame, mirrored=mirrored)
+        with self._measure("network"):
+            output = self._binding.run({})[self._contract.alpha.name]
+            alpha = take_alpha(output, spec, is_nhwc=self._contract.is_nhwc, origin=self.manifest.name)
         if not self._size.is_padded:
             return alpha
         left, top, width, height = self._size.content

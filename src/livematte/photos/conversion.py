@@ -139,9 +139,11 @@ class _Tools:
 class _Workers:
     """What the threads share: each has tools of its own on the one network."""
 
-    def __init__(self, plan: _Plan, total: int, listener: PhotoListener) -> None:
+    def __init__(self, plan: _Plan, total: int, listener: PhotoListener, *, is_alone: bool) -> None:
+        """`is_alone`: the one picture's error is raised, so nothing is said of it before."""
         self._plan = plan
         self._total = total
+        self._is_alone = is_alone
         self._listener = listener
         self._local = threading.local()
         self._lock = threading.Lock()
@@ -149,10 +151,15 @@ class _Workers:
         self._done = 0
 
     def work(self, job: PhotoJob) -> LivematteError | None:
-        """One picture; what is wrong with it comes back, and what is wrong with the network is raised."""
+        """One picture; what is wrong with it comes back, and what is wrong with the network is raised.
+
+        Of several pictures, what is wrong with one is said at once.
+        """
         try:
             _convert_one(job, self._plan, self._tools())
         except (SourceError, SinkError, NobodyFound) as error:
+            if not self._is_alone:
+                self._plan.reporter.warn(str(error))  # names the picture itself
             return error
         finally:
             with self._lock:
@@ -182,7 +189,8 @@ class _Workers:
 
 def _run(jobs: Sequence[PhotoJob], plan: _Plan, workers: int, summary: PhotoSummary, listener: PhotoListener) -> None:
     """All jobs, `workers` at a time."""
-    shared = _Workers(plan, len(jobs), listener)
+    is_alone = len(jobs) == 1 and not summary.skipped
+    shared = _Workers(plan, len(jobs), listener, is_alone=is_alone)
     try:
         if workers == 1:
             results = [shared.work(job) for job in jobs]
@@ -191,14 +199,13 @@ def _run(jobs: Sequence[PhotoJob], plan: _Plan, workers: int, summary: PhotoSumm
                 results = list(pool.map(shared.work, jobs))
     finally:
         shared.close()
-    if len(jobs) == 1 and results[0] is not None and not summary.skipped:
+    if is_alone and results[0] is not None:
         raise results[0]
     for job, error in zip(jobs, results, strict=True):
         if error is None:
             summary.done.append((job.source, job.target))
         else:
             summary.failed.append((job.source, error))
-            plan.reporter.warn(str(error))  # names the picture itself
 
 
 def _convert_one(job: PhotoJob, plan: _Plan, tools: _Tools) -> None:
@@ -207,7 +214,7 @@ def _convert_one(job: PhotoJob, plan: _Plan, tools: _Tools) -> None:
     alpha = matted.matte.alpha
     peak = int(np.iinfo(alpha.dtype).max)
     if float(alpha.mean()) < EMPTY_MEAN_ALPHA * peak:
-        raise _nobody(job.source, plan.loaded)
+        raise _nobody(job.source, plan.loaded, plan.settings.matting.region)
     pixels: npt.NDArray[Any]
     if plan.alpha_only:
         pixels = alpha
@@ -245,8 +252,9 @@ def _box(alpha: npt.NDArray[Any], peak: int) -> tuple[slice, slice]:
     return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
 
 
-def _nobody(source: str, loaded: LoadedModel) -> NobodyFound:
-    message = f"{source}: {loaded.manifest.name} found nobody in the picture, so nothing was written."
+def _nobody(source: str, loaded: LoadedModel, region: str | None) -> NobodyFound:
+    where = "in the picture" if region is None else f"inside --region {region}"
+    message = f"{source}: {loaded.manifest.name} found nobody {where}, so nothing was written."
     things = catalogue.by_name("isnet")
     if "things" in loaded.manifest.subjects:
         return NobodyFound(f"{message} Nothing stands out from the background; try another picture.")

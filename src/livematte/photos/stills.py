@@ -34,7 +34,7 @@ from livematte.errors import SourceError
 from livematte.frames import AlphaArray, Frame, MattedFrame, StreamInfo, Timestamp
 from livematte.matting.host import HostMatting
 from livematte.models.load import LoadedModel
-from livematte.models.session import Session
+from livematte.models.session import Session, second_sessions
 from livematte.planes import alpha_to_bits, layout, new_picture, plane_arrays
 from livematte.reporting import Reporter
 
@@ -253,11 +253,18 @@ class StillMatting:
         self._wants_foreground = wants_foreground
         self._reporter = reporter
         self._by_depth: dict[bool, HostMatting] = {}
+        self._sizes: dict[bool, tuple[int, int]] = {}
 
     def __call__(self, frame: Frame) -> MattedFrame:
         """The frame with its matte: uint16 alpha for 16-bit pictures, else uint8."""
         is_wide = layout(frame.host_picture().format.name).bits > 8
+        size = frame.width, frame.height
         matting = self._by_depth.get(is_wide)
+        if matting is not None and self._settings.region is not None and self._sizes[is_wide] != size:
+            matting.close()  # a region in px belongs to one size of picture
+            del self._by_depth[is_wide]
+            matting = None
+        self._sizes[is_wide] = size
         if matting is None:
             matting = self._by_depth[is_wide] = HostMatting(
                 Session(self._loaded, is_file=True),
@@ -266,6 +273,7 @@ class StillMatting:
                 wide_alpha=is_wide,
                 wants_foreground=self._wants_foreground,
                 reporter=self._reporter,
+                second=second_sessions(self._loaded, is_file=True),
             )
         matting.reset()
         return matting.push([frame])[0]

@@ -10,6 +10,14 @@ from pathlib import Path
 
 
 @cache
+def usable_cores() -> float:
+    """CPUs that this process may keep busy, hyper-threads counted, bounded by affinity and the cgroup's quota."""
+    count = float(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    quota = _cgroup_quota()
+    return count if quota is None else min(count, quota)
+
+
+@cache
 def default_threads() -> int:
     """Physical cores that this process may use: hyper-threads share the units that convolutions are made of.
 

@@ -20,7 +20,7 @@ from av.audio.resampler import AudioResampler
 
 from livematte.frames import AudioPacket, AudioTrack, StreamInfo
 from livematte.reporting import Reporter
-from livematte.sinks.formats import Format
+from livematte.sinks.formats import FORMATS, Format
 from livematte.sources.timing import fraction
 
 _OPUS_RATES = (48000, 24000, 16000, 12000, 8000)
@@ -70,7 +70,7 @@ class AudioTracks:
 
 def _add(container: Any, chosen: Format, track: AudioTrack, number: int, reporter: Reporter) -> _Track | None:
     codec = canonical_codec(track)
-    where = chosen.name.upper()
+    where = chosen.suffixes[0].lstrip(".").upper()
     if codec in chosen.audio_copy:
         return _Copied(container, track)
     if chosen.audio_else is None:
@@ -85,7 +85,9 @@ def _add(container: Any, chosen: Format, track: AudioTrack, number: int, reporte
     becomes = _ENCODER_NAMES[encoder]
     if av.AudioLayout(layout).nb_channels < track.channels:
         becomes += f", mixed down to {layout}"
-    reporter.note(f"Audio track {number + 1} ({codec}) becomes {becomes}, because {where} does not take it.")
+    taken = codec in FORMATS[chosen.name].audio_copy
+    because = "as --audio-codec pcm asks" if taken else f"because {where} does not take it"
+    reporter.note(f"Audio track {number + 1} ({codec}) becomes {becomes}, {because}.")
     return made
 
 

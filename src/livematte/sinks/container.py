@@ -35,6 +35,9 @@ _TECHNICAL: Final = frozenset(
 _DROP_FRAME_RATES: Final = (Fraction(30000, 1001), Fraction(60000, 1001))
 _VP9_ALPHA: Final = "matroska_block_additional"
 """What FFmpeg calls the part of a VP9 packet that holds its alpha."""
+_MOVIES: Final = ("mov", "mp4")
+_X265_DELAY: Final = 2
+"""Pictures by which x265's decoding times lag."""
 _INT32: Final = (1 << 31) - 1
 
 
@@ -56,6 +59,7 @@ class Writer:
         self._audio = AudioTracks(self._container, encoding.format, info, reporter=reporter) if audio else None
         self._durations: dict[int, int] = {}
         self._last_pts: int | None = None
+        self._frames = 0
         self._first: tuple[int, int] | None = None
         self._end = 0
         self.bytes_encoded = 0
@@ -75,6 +79,10 @@ class Writer:
         context.thread_count = encoder_threads()
         if encoding.codec in ("prores_ks", "ffv1"):
             context.thread_type = "SLICE"
+        if encoding.codec == "png":
+            context.thread_type = "FRAME"  # a picture a core
+        if encoding.codec_tag:
+            context.codec_tag = encoding.codec_tag
         tag(context, encoding.color)
         aspect = info.sample_aspect_ratio
         if aspect is not None and aspect != 1:
@@ -84,7 +92,7 @@ class Writer:
     def _state_pixel_shape(self) -> None:
         """MOV and MP4 have the pixel's shape from the encoder; Matroska gets it afterwards; NUT cannot."""
         aspect, name = self._info.sample_aspect_ratio, self._encoding.format.name
-        if aspect is None or aspect == 1 or name in ("mov", "mp4"):
+        if aspect is None or aspect == 1 or self._encoding.format.container in _MOVIES:
             return
         size = (self._stream.width, self._stream.height)
         if name in ("mkv", "webm") and state_pixel_shape(self._path, size, Fraction(aspect)):
@@ -106,6 +114,7 @@ class Writer:
             )
             pts = self._last_pts + 1
         self._last_pts = pts
+        self._frames += 1
         self._durations[pts] = length or self._nominal_duration()
         picture.pts = pts
         picture.time_base = self._time_base
@@ -120,7 +129,7 @@ class Writer:
         """Flush the encoders, write index and trailer, close the file."""
         try:
             if self._last_pts is not None:
-                self._mux(self._stretch_last(self._stream.encode(None)))
+                self._mux(self._stretch_last(self._repair_order(self._stream.encode(None))))
             if self._audio is not None:
                 self._container.mux(self._audio.flush())
         except BaseException:
@@ -149,6 +158,17 @@ class Writer:
                 self.bytes_encoded += packet.get_sidedata(_VP9_ALPHA).buffer_size
             self._container.mux(packet)
 
+    def _repair_order(self, packets: list[Any]) -> list[Any]:
+        """x265 (4.2) takes the first decoding times from pictures that a clip of one or two does not have.
+
+        They were what stood in memory, and nine of ten such files could not be written. So short a clip is not
+        reordered.
+        """
+        if self._encoding.codec == "libx265" and self._frames <= _X265_DELAY:
+            for packet in packets:
+                packet.dts = packet.pts
+        return packets
+
     def _stretch_last(self, packets: list[Any]) -> list[Any]:
         """H.264 comes in decoding order: its last packet is not the last picture, yet it must end the track."""
         if packets and packets[-1].dts is not None:
@@ -168,7 +188,7 @@ def encoder_threads() -> int:
 
 
 def _container_options(encoding: Encoding, info: StreamInfo) -> dict[str, str]:
-    if encoding.format.name not in ("mov", "mp4"):
+    if encoding.format.container not in _MOVIES:
         return {"avoid_negative_ts": "disabled"}
     options = {"movflags": "+faststart"}
     scale = Fraction(info.time_base).denominator
@@ -180,6 +200,9 @@ def _container_options(encoding: Encoding, info: StreamInfo) -> dict[str, str]:
 
 def _metadata(encoding: Encoding, info: StreamInfo, reporter: Reporter) -> dict[str, str]:
     kept = {key: value for key, value in info.metadata.items() if key.lower() not in _TECHNICAL}
+    if encoding.comment:
+        said = [encoding.comment, *(value for key, value in kept.items() if key.lower() == "comment")]
+        kept = {key: value for key, value in kept.items() if key.lower() != "comment"} | {"comment": "; ".join(said)}
     timecode = info.start_timecode
     if timecode is None:
         return kept

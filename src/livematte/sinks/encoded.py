@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import av
 
 from livematte.errors import SinkError
-from livematte.frames import AlphaArray, AudioPacket, Composite, Frame, MattedFrame, StreamInfo
+from livematte.frames import AlphaArray, AudioPacket, Composite, Frame, MattedFrame, StreamInfo, Timestamp
 from livematte.reporting import Once, Reporter
-from livematte.sinks.container import Writer
+from livematte.sinks.container import Writer, encoder_threads
 from livematte.sinks.encodings import Encoding
 from livematte.sinks.faults import explained
 from livematte.sinks.formats import STDOUT
 from livematte.sinks.pixels import Packer
+
+
+class PictureWriter(Protocol):
+    """What a sink needs of an open file: `container.Writer`, and those of animated pictures."""
+
+    @property
+    def bytes_encoded(self) -> int:
+        """Bytes of the pictures that the encoder has given out."""
+
+    def encode(self, picture: av.VideoFrame, time: Timestamp, duration: int | None) -> None: ...
+
+    def audio(self, item: AudioPacket) -> None: ...
+
+    def finish(self) -> None:
+        """Write all that is held back, and close the file."""
+
+    def discard(self) -> None:
+        """Close the file as it is. Never raises."""
 
 
 class EncodedSink:
@@ -32,7 +50,7 @@ class EncodedSink:
         """Frames written so far."""
         self._reporter = Once(reporter)
         self._packer: Packer | None = None
-        self._writer: Writer | None = None
+        self._writer: PictureWriter | None = None
 
     @property
     def bytes_written(self) -> int:
@@ -45,10 +63,13 @@ class EncodedSink:
             self._reporter.note(note)
         if info.audio and not self.wants_audio and self.encoding.format.audio_else is None:
             self._reporter.note(f"{self.encoding.format.title} has no sound; the input's audio is left out.")
-        self._packer = Packer(self.encoding, info.width, info.height, reporter=self._reporter)
-        self._writer = Writer(
-            path, self.encoding, info, size=self._packer.size, audio=self.wants_audio, reporter=self._reporter
-        )
+        held = encoder_threads() if self.encoding.codec == "png" else 0
+        self._packer = Packer(self.encoding, info.width, info.height, reporter=self._reporter, held=held)
+        self._writer = self._open_writer(path, info, self._packer.size)
+
+    def _open_writer(self, path: str, info: StreamInfo, size: tuple[int, int]) -> PictureWriter:
+        """The container at `path`, for pictures of that (width, height)."""
+        return Writer(path, self.encoding, info, size=size, audio=self.wants_audio, reporter=self._reporter)
 
     def write(self, item: MattedFrame | Composite | AudioPacket) -> None:
         """Encode one frame, or pass one audio packet on."""
@@ -68,7 +89,7 @@ class EncodedSink:
     def _before_encode(self, frame: Frame, packed: av.VideoFrame, alpha: AlphaArray | None) -> None:
         """For subclasses that remember what was meant: alpha as it is in the encoder's picture."""
 
-    def _opened(self) -> Writer:
+    def _opened(self) -> PictureWriter:
         if self._writer is None:
             raise SinkError(f"{self.name} was written to before it was opened.")
         return self._writer

@@ -17,23 +17,23 @@ Note [Encoder settings]
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import cache
-from typing import Final, Literal
+from typing import Final
 
 import av
 
-from livematte.color import ColorSpec
 from livematte.config import Encode, OutputSettings
 from livematte.errors import SinkError
 from livematte.frames import StreamInfo
 from livematte.planes import Layout, layout
-from livematte.sinks.base import Wants
-from livematte.sinks.formats import FORMATS, Format
+from livematte.sinks import animated_webp, exr_light, h26x, hevc_alpha
+from livematte.sinks.animated_time import animation_notes, size_notes
+from livematte.sinks.encoding import Content as Content
+from livematte.sinks.encoding import Encoding as Encoding
+from livematte.sinks.encoding import narrowing_notes
+from livematte.sinks.formats import FORMATS, H26X, Format
 from livematte.sinks.tags import grey_color, prores_color, rgb_color, yuv_color
-
-Content = Literal["straight", "foreground", "alpha", "composite"]
-"""straight: colours and alpha; foreground: colours alone; alpha: grey; composite: person over background."""
 
 _PRORES_Q: Final[Mapping[Encode, int]] = {"fast": 9, "good": 4, "lossless": 1}
 _QP2LAMBDA: Final = 118
@@ -47,54 +47,12 @@ _VP9: Final[Mapping[Encode, dict[str, str]]] = {
 _VP9_COMMON: Final = {
     "deadline": "realtime", "lag-in-frames": "0", "auto-alt-ref": "0", "row-mt": "1", "tile-columns": "2", "g": "120",
 }  # fmt: skip
-_H264: Final[Mapping[Encode, dict[str, str]]] = {
-    "fast": {"preset": "veryfast", "crf": "21"},
-    "good": {"preset": "faster", "crf": "17"},
-    "lossless": {"preset": "veryfast", "qp": "0"},
-}
 _FFV1: Final = {"level": "3", "g": "1", "slicecrc": "1", "coder": "rice", "context": "0"}
 _PNG: Final[Mapping[Encode, dict[str, str]]] = {
     "fast": {"compression_level": "1", "pred": "up"},
     "good": {"compression_level": "3", "pred": "up"},
     "lossless": {"compression_level": "3", "pred": "up"},
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Encoding:
-    """Everything that an encoder is told, decided once when a sink is made."""
-
-    format: Format
-    content: Content
-    codec: str
-    """FFmpeg's encoder; empty for the null sink."""
-    pix_fmt: str
-    """What the encoder is given."""
-    color: ColorSpec
-    """What the encoder's colour planes mean; also the tags of the file."""
-    options: Mapping[str, str]
-    label: str
-    """For the status line: `ProRes 4444 (prores_ks), 8-bit alpha`."""
-    notes: tuple[str, ...] = ()
-    """Sentences to be said once: what changes on the way into this format."""
-    even_sides: bool = False
-    """True: the codec takes even sides only, so odd pictures get one more row or column."""
-    plane_bits: int = 8
-    """Bits of the encoder's alpha plane (or of its grey plane for `alpha`)."""
-    alpha_bits: int = 8
-    """Bits of alpha that survive in the file."""
-
-    @property
-    def wants(self) -> Wants:
-        """What the sink asks of the pipeline (`sinks/base.py`)."""
-        if self.content == "alpha":
-            return "alpha"
-        return "composite" if self.content == "composite" else "straight"
-
-    @property
-    def has_alpha(self) -> bool:
-        """True: the encoder's picture has an alpha plane, and the file must give it back."""
-        return self.content == "straight"
 
 
 def content_of(settings: OutputSettings) -> Content:
@@ -107,16 +65,35 @@ def content_of(settings: OutputSettings) -> Content:
 
 
 def encoding_for(chosen: Format, settings: OutputSettings, info: StreamInfo) -> Encoding:
-    """The encoding of `chosen` for pictures such as `info` describes."""
+    """The encoding of `chosen` for pictures such as `info` describes. Of a pair: that of its colours.
+
+    Raises `SinkError` where no encoder of this installation can write it.
+    """
     content = content_of(settings)
-    makers = {"mov": _prores, "webm": _vp9, "mkv": _ffv1, "mp4": _h264, "png": _png, "nut": _raw, "rawvideo": _raw}
+    makers = {"mov": _prores, "webm": _vp9, "mkv": _ffv1, "png": _png, "png-mov": _png_mov, "apng": _apng,
+              "nut": _raw, "rawvideo": _raw}  # fmt: skip
     if chosen.name == "null":
         inner = _prores(FORMATS["mov"], content, settings.encode, info)
         return Encoding(
             chosen, content, "", inner.pix_fmt, inner.color, {}, "none (conversion for ProRes 4444 only)",
             plane_bits=inner.plane_bits, alpha_bits=inner.alpha_bits,
         )  # fmt: skip
-    return makers[chosen.name](chosen, content, settings.encode, info)
+    if chosen.name in H26X:
+        return h26x.encoding_for(chosen, content, settings, info)
+    if chosen.name == "pair":
+        return h26x.encoding_for(chosen, "foreground" if content == "straight" else content, settings, info)
+    if chosen.name == "hevc-alpha":
+        return hevc_alpha.encoding_for(chosen, content, settings, info)
+    if chosen.name == "exr":
+        made = exr_light.encoding_for(chosen, content, settings, info)
+    elif chosen.name == "webp":
+        made = animated_webp.encoding_for(chosen, content, settings, info)
+    else:
+        made = makers[chosen.name](chosen, content, settings.encode, info)
+    if settings.hardware_encoder == "nvenc":
+        note = f"NVENC encodes H.264 and HEVC only; {chosen.title} is encoded by the CPU."
+        made = replace(made, notes=(*made.notes, note))
+    return made
 
 
 def _prores(chosen: Format, content: Content, encode: Encode, info: StreamInfo) -> Encoding:
@@ -153,29 +130,11 @@ def _prores(chosen: Format, content: Content, encode: Encode, info: StreamInfo) 
 
 def _vp9(chosen: Format, content: Content, encode: Encode, info: StreamInfo) -> Encoding:
     options = {**_VP9_COMMON, **_VP9[encode]}
-    notes = _narrowing_notes("VP9 with alpha" if content == "straight" else "VP9 for browsers", info, content, encode)
+    notes = narrowing_notes("VP9 with alpha" if content == "straight" else "VP9 for browsers", info, content, encode)
     color = grey_color(info) if content == "alpha" else yuv_color(info)
     pix_fmt = "yuva420p" if content == "straight" else "yuv420p"
     tail = {"straight": "with alpha", "alpha": "alpha as grey"}.get(content, "opaque")
     return Encoding(chosen, content, "libvpx-vp9", pix_fmt, color, options, f"VP9 (libvpx-vp9), {tail}", notes)
-
-
-def _h264(chosen: Format, content: Content, encode: Encode, info: StreamInfo) -> Encoding:
-    if content == "straight":
-        raise SinkError("MP4 carries no alpha; format_for() refuses this combination.")
-    color = grey_color(info) if content == "alpha" else yuv_color(info)
-    notes = list(_narrowing_notes("H.264 for every player", info, content, encode))
-    if encode == "lossless":
-        notes.append("Lossless H.264 plays in few programs (VLC, mpv, FFmpeg); --encode good plays everywhere.")
-    if info.width % 2 or info.height % 2:
-        notes.append(
-            f"H.264 takes even sides only: {info.width}x{info.height} gets one more column or row, a copy of its last."
-        )
-    tail = "alpha as grey" if content == "alpha" else "opaque"
-    return Encoding(
-        chosen, content, "libx264", "yuv420p", color, _H264[encode], f"H.264 (libx264), {tail}", tuple(notes),
-        even_sides=True,
-    )  # fmt: skip
 
 
 def _ffv1(chosen: Format, content: Content, encode: Encode, info: StreamInfo) -> Encoding:
@@ -203,7 +162,8 @@ def _ffv1(chosen: Format, content: Content, encode: Encode, info: StreamInfo) ->
 
 
 def _png(chosen: Format, content: Content, encode: Encode, info: StreamInfo) -> Encoding:
-    wide = info.bits > 8
+    # A matte alone may have 16 bits of an 8-bit clip: the network's alpha is finer than 8.
+    wide = info.bits > 8 or (content == "alpha" and encode == "lossless")
     names = {"straight": ("rgba", "rgba64be"), "alpha": ("gray", "gray16be")}
     pix_fmt = names.get(content, ("rgb24", "rgb48be"))[wide]
     bits = 16 if wide else 8
@@ -212,6 +172,17 @@ def _png(chosen: Format, content: Content, encode: Encode, info: StreamInfo) -> 
         ("PNG pictures carry no times and no sound: set the frame rate where you import them.",),
         plane_bits=bits, alpha_bits=bits if content in ("straight", "alpha") else 8,
     )  # fmt: skip
+
+
+def _png_mov(chosen: Format, content: Content, encode: Encode, info: StreamInfo) -> Encoding:
+    made = _png(chosen, content, encode, info)
+    return replace(made, label=f"{made.label}, in MOV", notes=())
+
+
+def _apng(chosen: Format, content: Content, encode: Encode, info: StreamInfo) -> Encoding:
+    made = _png(chosen, content, encode, info)
+    notes = (*animation_notes("animated PNG", info), *size_notes(info, made.plane_bits))
+    return replace(made, label=f"APNG (png), {made.plane_bits} bits a channel", notes=notes)
 
 
 def _raw(chosen: Format, content: Content, encode: Encode, info: StreamInfo) -> Encoding:
@@ -228,19 +199,6 @@ def _raw(chosen: Format, content: Content, encode: Encode, info: StreamInfo) -> 
     return Encoding(
         chosen, content, "rawvideo", pix_fmt, rgb_color(info), {}, f"raw {pix_fmt} ({chosen.name})", tuple(notes)
     )
-
-
-def _narrowing_notes(what: str, info: StreamInfo, content: Content, encode: Encode) -> tuple[str, ...]:
-    source = layout(info.pix_fmt)
-    if content == "alpha":
-        return ()
-    if source.bits > 8:
-        return (f"{what} has 8 bits; the input has {source.bits}. MOV, MKV and PNG keep them.",)
-    if encode == "lossless" and (source.is_rgb or not source.log2_chroma_height):
-        return (
-            f"{what} is 4:2:0, so colours lose resolution before they are kept exactly; MKV keeps them as they are.",
-        )
-    return ()
 
 
 @cache

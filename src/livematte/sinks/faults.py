@@ -61,9 +61,14 @@ def explain(name: str, error: BaseException) -> SinkError:
 
 
 def check_file(path: str) -> None:
-    """Refuse early what can never be written: a folder of that name, or a `check_folder` that fails."""
+    """Refuse early what can never be written: a folder or a device of that name, or a `check_folder` that fails."""
     if os.path.isdir(path):
         raise explain(path, OSError(errno.EISDIR, os.strerror(errno.EISDIR)))
+    if os.path.exists(path) and not os.path.isfile(path):  # /dev/null: the finished file would take its place
+        raise SinkError(
+            f"cannot write {path}: it is a device or a named pipe, not a file. For a pipe into another program use "
+            "-o -; to compute and write nothing, livematte convert --format null or livematte webcam -o null."
+        )
     check_folder(path)
 
 

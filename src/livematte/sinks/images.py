@@ -28,7 +28,7 @@ from livematte.sinks.pixels import Packer
 from livematte.sinks.tags import tag
 from livematte.sinks.verify import Witness, alpha_of, compare
 
-_DEFAULT_PATTERN = "%04d.png"
+_DEFAULT_STEM = "%04d"
 
 
 class ImageSequenceSink:
@@ -38,7 +38,7 @@ class ImageSequenceSink:
     wants_audio = False
 
     def __init__(self, target: str, encoding: Encoding, *, reporter: Reporter) -> None:
-        self.folder, self.pattern = split_target(target)
+        self.folder, self.pattern = split_target(target, ending=encoding.format.suffixes[0])
         self.name = target
         self.part = part_folder(target)
         self.encoding = encoding
@@ -63,16 +63,20 @@ class ImageSequenceSink:
             self.part.mkdir()
             for note in self.encoding.notes:
                 self._reporter.note(note)
-            threads = encoder_threads()
-            self._packer = Packer(self.encoding, info.width, info.height, reporter=self._reporter, held=threads)
-            codec: Any = av.CodecContext.create(self.encoding.codec, "w")
-            codec.width, codec.height = self._packer.size
-            codec.pix_fmt = self.encoding.pix_fmt
-            codec.time_base = Fraction(1, 25)
-            codec.options = dict(self.encoding.options)
-            codec.thread_count, codec.thread_type = threads, "FRAME"
-            tag(codec, self.encoding.color)
-            self._codec = codec
+            self._start(info)
+
+    def _start(self, info: StreamInfo) -> None:
+        """Get the encoder ready."""
+        threads = encoder_threads()
+        self._packer = Packer(self.encoding, info.width, info.height, reporter=self._reporter, held=threads)
+        codec: Any = av.CodecContext.create(self.encoding.codec, "w")
+        codec.width, codec.height = self._packer.size
+        codec.pix_fmt = self.encoding.pix_fmt
+        codec.time_base = Fraction(1, 25)
+        codec.options = dict(self.encoding.options)
+        codec.thread_count, codec.thread_type = threads, "FRAME"
+        tag(codec, self.encoding.color)
+        self._codec = codec
 
     def write(self, item: MattedFrame | Composite | AudioPacket) -> None:
         """See `Sink.write`."""
@@ -91,9 +95,8 @@ class ImageSequenceSink:
 
     def _save(self, packets: list[Any]) -> None:
         for packet in packets:
-            (self.part / (self.pattern % self._written)).write_bytes(packet)
+            self.bytes_written += (self.part / (self.pattern % self._written)).write_bytes(packet)
             self._written += 1
-            self.bytes_written += packet.size
 
     def close(self) -> None:
         """See `Sink.close`."""
@@ -124,12 +127,15 @@ class ImageSequenceSink:
         pairs: list[tuple[AlphaArray, AlphaArray]] = []
         for meant in self._witness.frames():
             wide = meant.alpha.dtype == "uint16"
-            picture = _read(self.part / (self.pattern % int(meant.seconds)))
-            pairs.append((meant.alpha, alpha_of(picture, self.encoding, wide=wide)))
+            pairs.append((meant.alpha, self._alpha_in(self.part / (self.pattern % int(meant.seconds)), wide=wide)))
         if not pairs and self._written:
-            _read(self.part / (self.pattern % (self._written - 1)))
+            self._alpha_in(self.part / (self.pattern % (self._written - 1)), wide=False)
         if pairs:
             self._reporter.note(f"{self.name}: {compare(self.name, self.encoding, pairs)}.")
+
+    def _alpha_in(self, path: Path, *, wide: bool) -> AlphaArray:
+        """The alpha that a written picture carries. `SinkError` where it cannot be read."""
+        return alpha_of(_read(path), self.encoding, wide=wide)
 
     def _settle(self) -> None:
         """Give the pictures their place: the whole folder where there was none, else one by one."""
@@ -166,10 +172,10 @@ class ImageSequenceSink:
             self._reporter.warn(f"{self.part} could not be deleted ({error}).")
 
 
-def split_target(target: str) -> tuple[Path, str]:
+def split_target(target: str, *, ending: str = ".png") -> tuple[Path, str]:
     """(folder, pattern) of a target: a pattern in its own folder, or a folder's name."""
     path = Path(target)
-    return (path.parent, path.name) if is_pattern(target) else (path, _DEFAULT_PATTERN)
+    return (path.parent, path.name) if is_pattern(target) else (path, f"{_DEFAULT_STEM}{ending}")
 
 
 def part_folder(target: str) -> Path:

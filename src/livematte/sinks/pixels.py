@@ -23,8 +23,9 @@ from livematte.frames import AlphaArray
 from livematte.planes import PlaneArray, alpha_to_bits, layout, new_picture, plane_arrays
 from livematte.reporting import Reporter
 from livematte.sinks import chroma, matrix
-from livematte.sinks.encodings import Encoding
+from livematte.sinks.encoding import Encoding, padded_size
 from livematte.sinks.matrix import levels
+from livematte.sinks.stacked import halves
 from livematte.sinks.tags import tag
 
 _SCALING = int(Interpolation.BICUBIC)
@@ -49,7 +50,7 @@ class Packer:
         self._ring_size = _RING + held
         self._encoding = encoding
         self._width, self._height = width, height
-        self._padded = (width + width % 2, height + height % 2) if encoding.even_sides else (width, height)
+        self._padded = padded_size(encoding, width, height)
         self._reporter = reporter
         self._reformatter = VideoReformatter()
         self._ring: list[av.VideoFrame] = []
@@ -57,8 +58,9 @@ class Packer:
 
     @property
     def size(self) -> tuple[int, int]:
-        """(width, height) of the encoder's pictures: even where the codec needs it."""
-        return self._padded
+        """(width, height) of the encoder's pictures: even where the codec needs it, two halves where stacked."""
+        width, height = self._padded
+        return (width, 2 * height) if self._encoding.stacked else (width, height)
 
     def pack(self, picture: av.VideoFrame | None, color: ColorSpec, alpha: AlphaArray | None) -> av.VideoFrame:
         """The encoder's picture: colours of `picture` (None: alpha is written as grey), `alpha` in its own plane.
@@ -72,20 +74,32 @@ class Packer:
             self._fill_grey(target, _given(alpha))
         elif name in _PACKED:
             target = self._take()
-            self._fill_packed(target, _shown(picture), color, alpha)
+            if self._encoding.premultiplied:
+                self._fill_premultiplied(target, _shown(picture), color, _given(alpha))
+            else:
+                self._fill_packed(target, _shown(picture), color, alpha)
+        elif self._encoding.stacked:
+            target = self._take()
+            upper, lower = halves(target)
+            self._fill_planes(upper, _shown(picture), color)
+            self._fill_luma(lower, _given(alpha))
         else:
             target = self._take()
-            self._fill_planes(target, _shown(picture), color)
+            self._fill_planes(plane_arrays(target), _shown(picture), color)
             if self._encoding.has_alpha:
                 planes = plane_arrays(target)
                 write_alpha(planes[3][: self._height, : self._width], _given(alpha), self._encoding.plane_bits)
         tag(target, self._encoding.color)
         return target
 
+    def wide_rgb(self, picture: av.VideoFrame, color: ColorSpec) -> PlaneArray:
+        """(H, W, 3) uint16 up to 65535: the picture's full-range RGB in its own transfer, at the file's size."""
+        return self._to_rgb(_shown(self._fit(picture)), color, True)
+
     def _take(self) -> av.VideoFrame:
         """The next picture of the ring, safe to write."""
         if len(self._ring) < self._ring_size:
-            self._ring.append(new_picture(self._encoding.pix_fmt, *self._padded))
+            self._ring.append(new_picture(self._encoding.pix_fmt, *self.size))
             return self._ring[-1]
         self._next = (self._next + 1) % self._ring_size
         picture = self._ring[self._next]
@@ -116,8 +130,11 @@ class Packer:
         if name in _GREY:
             _write_grey(target, alpha, self._encoding.plane_bits)
             return
-        known = layout(name)
-        planes = plane_arrays(target)
+        self._fill_luma(plane_arrays(target), alpha)
+
+    def _fill_luma(self, planes: list[PlaneArray], alpha: AlphaArray) -> None:
+        """Alpha as the luma of Y, U and V, chroma neutral."""
+        known = layout(self._encoding.pix_fmt)
         inner = planes[0][: self._height, : self._width]
         if self._encoding.color.color_range == "pc":
             write_alpha(inner, alpha, known.bits)
@@ -149,6 +166,19 @@ class Packer:
         elif pixels.shape[2] == 3:
             np.copyto(pixels, rgb)
 
+    def _fill_premultiplied(
+        self, target: av.VideoFrame, picture: av.VideoFrame, color: ColorSpec, alpha: AlphaArray
+    ) -> None:
+        """`bgra`, 8 bits, colours times alpha (Porter & Duff 1984)."""
+        fourth = alpha_to_bits(alpha, 8)
+        rgb = self._to_rgb(picture, color, False)
+        shade = cv2.merge([fourth, fourth, fourth])
+        times = cv2.multiply(rgb, shade, scale=1 / 255)
+        red, green, blue = cv2.split(times)
+        pixels = packed_array(target)
+        pixels[: self._height, : self._width] = cv2.merge([blue, green, red, fourth])
+        _pad(pixels, self._height, self._width)
+
     def _to_rgb(self, picture: av.VideoFrame, color: ColorSpec, wide: bool) -> PlaneArray:
         """(H, W, 3) full-range RGB by the picture's own matrix."""
         known = layout(picture.format.name)
@@ -160,7 +190,7 @@ class Packer:
                 planes[index] = full
         return matrix.to_rgb(planes, known.bits, color, wide=wide)
 
-    def _fill_planes(self, target: av.VideoFrame, picture: av.VideoFrame, color: ColorSpec) -> None:
+    def _fill_planes(self, wanted_planes: list[PlaneArray], picture: av.VideoFrame, color: ColorSpec) -> None:
         """Planar YUV or planar RGB, plane by plane."""
         source, wanted = layout(picture.format.name), layout(self._encoding.pix_fmt)
         planes, bits, spread = plane_arrays(picture)[:3], source.bits, color.color_range
@@ -168,7 +198,7 @@ class Packer:
         if source.is_rgb and not wanted.is_rgb:
             planes = matrix.to_yuv(planes, bits, outside, wanted.bits)
             bits, spread = wanted.bits, outside.color_range
-        for index, (plane, full) in enumerate(zip(planes, plane_arrays(target)[:3], strict=True)):
+        for index, (plane, full) in enumerate(zip(planes, wanted_planes[:3], strict=True)):
             is_chroma = index > 0 and not wanted.is_rgb
             remap = _remapping(bits, wanted.bits, spread, outside.color_range, is_chroma)
             shift_x, shift_y = (wanted.log2_chroma_width, wanted.log2_chroma_height) if is_chroma else (0, 0)

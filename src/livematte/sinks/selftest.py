@@ -13,7 +13,7 @@ from livematte.errors import LivematteError
 from livematte.frames import Frame, Matte, MattedFrame, StreamInfo, Timestamp
 from livematte.planes import new_picture, plane_arrays
 from livematte.reporting import ListReporter
-from livematte.sinks.formats import FORMATS
+from livematte.sinks.formats import FORMATS, SEQUENCES
 
 _WIDTH, _HEIGHT = 64, 48
 
@@ -28,21 +28,24 @@ def codecs_that_carry_alpha() -> dict[str, str]:
         for chosen in FORMATS.values():
             if chosen.name in ("null", "rawvideo"):
                 continue
-            if not chosen.carries_alpha:
-                found[chosen.title] = "carries no alpha by its nature; it is for --background"
+            name = "pictures/" if chosen.name in SEQUENCES else f"test{chosen.suffixes[0]}"
+            target = f"{folder}/{chosen.name}-{name}"
+            if chosen.carries_alpha:
+                found[chosen.title] = _try_format(target, OutputSettings(format=chosen.name))
                 continue
-            name = "pictures/" if chosen.name == "png" else f"test{chosen.suffixes[0]}"
-            found[chosen.title] = _try_format(f"{folder}/{name}")
+            found[chosen.title] = "carries no alpha by its nature; it is for --background"
+            stacked = OutputSettings(format=chosen.name, stacked=True)
+            found[chosen.title.replace("opaque", "stacked alpha")] = _try_format(target, stacked)
     return found
 
 
-def _try_format(target: str) -> str:
+def _try_format(target: str, settings: OutputSettings) -> str:
     from livematte.sinks import open_sink
 
     color = ColorSpec("bt709", "tv", "bt709", "bt709")
     info = StreamInfo("test", _WIDTH, _HEIGHT, "yuv420p", color, Fraction(1, 25), Fraction(25))
     try:
-        sink = open_sink(target, settings=OutputSettings(), info=info, reporter=ListReporter())
+        sink = open_sink(target, settings=settings, info=info, reporter=ListReporter())
         sink.open(info)
         for index in range(2):
             sink.write(_picture(index, color))

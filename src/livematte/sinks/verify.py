@@ -22,6 +22,7 @@ from livematte.frames import AlphaArray
 from livematte.planes import PlaneArray, alpha_from_bits, alpha_to_bits, plane_arrays
 from livematte.sinks.encodings import Encoding
 from livematte.sinks.pixels import first_plane, packed_array
+from livematte.sinks.stacked import halves
 
 MEAN_LIMIT: Final = 8.0
 """Largest mean difference of alpha, in 1/255, that is still the same matte."""
@@ -172,7 +173,10 @@ def alpha_of(picture: av.VideoFrame, encoding: Encoding, *, wide: bool) -> Alpha
     """
     name = picture.format.name
     if encoding.content == "alpha":
-        return _grey_alpha(picture, encoding, wide)
+        return _from_luma(*_luma(picture), encoding.color.color_range, wide=wide)
+    if encoding.stacked:
+        lower = halves(picture)[1][0]
+        return _from_luma(lower, _bits(picture), encoding.color.color_range, wide=wide)
     if name in ("bgra", "rgba", "rgba64be", "rgba64le"):
         channel = packed_array(picture)[..., 3]
         return alpha_from_bits(channel.byteswap() if name.endswith("be") else channel, _bits(picture), wide=wide)
@@ -181,9 +185,9 @@ def alpha_of(picture: av.VideoFrame, encoding: Encoding, *, wide: bool) -> Alpha
     return alpha_from_bits(plane_arrays(picture)[3], _bits(picture), wide=wide)
 
 
-def _grey_alpha(picture: av.VideoFrame, encoding: Encoding, wide: bool) -> AlphaArray:
-    luma, bits = _luma(picture)
-    if encoding.color.color_range == "pc":
+def _from_luma(luma: PlaneArray, bits: int, spread: str, *, wide: bool) -> AlphaArray:
+    """Alpha that was written as luma of that range."""
+    if spread == "pc":
         return alpha_from_bits(luma, bits, wide=wide)
     scale = float(1 << (bits - 8))
     share = np.clip((luma.astype(np.float32) - 16.0 * scale) / (219.0 * scale), 0.0, 1.0)

@@ -37,7 +37,7 @@ class VideoFileSink(EncodedSink):
             try:
                 self._start(str(self.part), info)
             except BaseException:
-                self._remove()
+                self.remove()
                 raise
 
     @property
@@ -56,6 +56,11 @@ class VideoFileSink(EncodedSink):
 
     def close(self) -> None:
         """See `Sink.close`."""
+        self.complete()
+        self.settle()
+
+    def complete(self) -> None:
+        """The first half of `close`: the file is whole and checked under its `.part` name. On an error it is gone."""
         try:
             with explained(self.name):
                 if not self.frames:
@@ -64,11 +69,10 @@ class VideoFileSink(EncodedSink):
                 self._check()
                 self._size_at_end = self.part.stat().st_size
         except BaseException:
-            self._remove()
+            self.remove()
             raise
-        self._settle()
 
-    def _settle(self) -> None:
+    def settle(self) -> None:
         """Give the file its name. Where that fails (on Windows a player may hold the old one), nothing is deleted."""
         try:
             os.replace(self.part, self.path)
@@ -94,14 +98,14 @@ class VideoFileSink(EncodedSink):
             return
         if not keep or not self.frames:
             writer.discard()
-            self._remove()
+            self.remove()
             return
         try:
             writer.finish()
         except (OSError, av.error.FFmpegError, ValueError) as error:
             self._reporter.warn(f"{self.part.name} could not be finished ({error}); it may not play to its end.")
 
-    def _remove(self) -> None:
+    def remove(self) -> None:
         """Close and delete what was written; an error here would hide the one that led to it."""
         writer, self._writer = self._writer, None
         if writer is not None:

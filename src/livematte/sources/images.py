@@ -88,6 +88,7 @@ class ImageSource:
             duration_seconds=float(len(self._files) / self._rate),
             frame_count=len(self._files),
             has_alpha=chain.has_alpha,
+            source_size=chain.upright_size,
         )
 
     def __iter__(self) -> Iterator[Frame | AudioPacket]:

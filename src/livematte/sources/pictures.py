@@ -90,7 +90,7 @@ class PictureChain:
         self.stored_size = (first.width, first.height)
         self.color = self._color(first, door)
         upright = self.stored_size[::-1] if orientation.transpose else self.stored_size
-        self._upright_size = upright
+        self.upright_size = upright
         self.width, self.height = parse_size(size, *upright) if size is not None else upright
         keeps_aspect = size is None or "-1" in size  # rounding a side to even is not worth a tag
         self._stretch = Fraction(1 if keeps_aspect else Fraction(upright[0] * self.height, upright[1] * self.width))
@@ -119,8 +119,8 @@ class PictureChain:
             )
             made, color = self._to_first_format(made, color), self.color
         if (made.width, made.height) != (self.width, self.height):
-            if (made.width, made.height) != self._upright_size:
-                first = f"{self._upright_size[0]}x{self._upright_size[1]}"
+            if (made.width, made.height) != self.upright_size:
+                first = f"{self.upright_size[0]}x{self.upright_size[1]}"
                 self._reporter.warn(
                     f"the input changes its size on the way ({made.width}x{made.height}, at first {first}); "
                     "its pictures are scaled to the first one's."

@@ -30,7 +30,15 @@ import av.error
 
 from livematte.errors import EndedEarly, SourceError
 from livematte.sources.ffmpeg_errors import is_damage, reason
-from livematte.sources.opening import PIPE_HINT, Stdin, choose_video, display_name, make_decoder, open_container
+from livematte.sources.opening import (
+    PIPE_HINT,
+    Stdin,
+    choose_video,
+    display_name,
+    is_live_url,
+    make_decoder,
+    open_container,
+)
 from livematte.sources.timing import fraction
 
 CLOSE_WAIT_SECONDS: Final = 5.0
@@ -66,6 +74,8 @@ class Reader:
         try:
             self.video = choose_video(self.container, self.name)
             self.decoder: Any = make_decoder(self.video)
+            if is_live_url(spec):
+                self.decoder.thread_type = "SLICE"  # a thread a frame keeps as many frames back
         except BaseException:
             self.container.close()
             raise

@@ -1,7 +1,14 @@
-"""Video files, URLs and stdin as a `Source`: every picture upright, in a working format, with its own time."""
+"""Video files, URLs and stdin as a `Source`: every picture upright, in a working format, with its own time.
+
+Note [Closed containers]
+    An `av` container and its streams refer to each other, so what they hold, decoder and pools, is freed by Python's
+    cycle collector only, and that runs by the number of new objects: a clip opened again 60 times kept 170 MiB. So
+    each close collects.
+"""
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any, Final
@@ -99,7 +106,9 @@ class VideoSource:
         return self._reader.damaged
 
     def close(self) -> None:
+        """See `Source.close`. Frees the decoder at once (Note [Closed containers])."""
         self._reader.close()
+        gc.collect()
 
     # --- setting up ---
 
@@ -158,6 +167,7 @@ class VideoSource:
             start_timecode=self._timecode(start_timecode(container.metadata, video.metadata, others)),
             audio=tracks,
             metadata=metadata,
+            source_size=chain.upright_size,
         )
 
     def _timecode(self, stored: str) -> str | None:

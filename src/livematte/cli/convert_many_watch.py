@@ -1,0 +1,144 @@
+"""`livematte convert FOLDER --watch -o DIR/`: what is there, then what arrives, until Ctrl-C."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from livematte.cli.console import Console
+from livematte.cli.convert_many import Batch, convert_next, is_done_already, target_of
+from livematte.config import Settings
+from livematte.errors import LivematteError, UsageError
+from livematte.sources.folder_watch import POLL_SECONDS, FolderWatch, unreadable_text, why_not_whole
+
+if TYPE_CHECKING:
+    from livematte.models.load import LoadedModel
+    from livematte.sources import InputSpec
+    from livematte.sources.folder_watch import Arrival
+
+
+def folders_to_watch(inputs: Sequence[str], targets: Sequence[str], settings: Settings) -> list[Path]:
+    """The folders named, for `--watch`; UsageError for inputs and outputs with which it cannot work."""
+    folders = [Path(one) for one in inputs]
+    wrong = [one for one, folder in zip(inputs, folders, strict=True) if not folder.is_dir()]
+    if wrong:
+        raise UsageError(f"--watch waits for clips in folders, and {', '.join(wrong)} is no folder. Name one.")
+    if settings.output.format == "null" and not targets:
+        return folders
+    example = f"livematte convert {inputs[0]} --watch -o {folders[0].resolve().name or 'clips'}-alpha/"
+    if len(targets) != 1 or targets[0] == "-" or Path(targets[0]).is_file():
+        given = ", ".join(targets) or "none"
+        raise UsageError(f"with --watch, -o must be one folder for the results; got {given}. So: {example}")
+    results = Path(targets[0]).resolve()
+    for folder in folders:
+        if folder.resolve().is_relative_to(results):
+            raise UsageError(
+                f"the results would go into {targets[0]}, where --watch looks for clips, and each would be taken for a "
+                f"new clip. Name another folder; one within {folder} may be. So: {example}"
+            )
+    return folders
+
+
+@dataclass(slots=True)
+class Watch:
+    """The loop of `--watch`: looks, converts the first clip that is whole, looks again."""
+
+    folders: Sequence[Path]
+    targets: Sequence[str]
+    settings: Settings
+    console: Console
+    batch: Batch
+    loaded: LoadedModel
+    wait: Callable[[float], None] = time.sleep
+    clock: Callable[[], float] = time.monotonic
+    _owners: dict[str, str] = field(default_factory=dict)
+    """Output -> the input that it belongs to."""
+    _said_unreadable: set[Path] = field(default_factory=set)
+
+    def run(self) -> None:
+        """Until Ctrl-C: then `KeyboardInterrupt` while it waits, `Interrupted` (which names what is kept) in a clip."""
+        watch = FolderWatch(
+            self.folders, left_out=[Path(one) for one in self.targets], opens=why_not_whole, clock=self.clock
+        )
+        found = watch.look()
+        self._begin(watch, found)
+        while True:
+            arrival = watch.next_whole(found)
+            if arrival is None:
+                self._wait(watch.waiting(found))
+            else:
+                self._take(arrival)
+            found = watch.look()
+            self._say_unreadable(watch)
+
+    def _wait(self, unfinished: Sequence[str]) -> None:
+        try:
+            self.wait(POLL_SECONDS)
+        except KeyboardInterrupt:
+            if unfinished:
+                self.console.note(f"not converted, for they still grew or did not open: {', '.join(unfinished)}.")
+            raise
+
+    def _begin(self, watch: FolderWatch, found: Sequence[InputSpec]) -> None:
+        """Pass over what was converted by an earlier run, in one line."""
+        done = [
+            (one, target)
+            for one in found
+            if not self.settings.output.overwrite
+            and (target := target_of(one, self.targets, self.settings)) is not None
+            and is_done_already(target, self.settings)
+        ]
+        for one, target in done:
+            watch.settle(one.spec)
+            self._owners[target] = one.spec
+            self.batch.skipped.append(target)
+        if done:
+            self.console.note(f"{_clips(len(done))} skipped, for the output exists already. --overwrite replaces it.")
+        names = ", ".join(str(one) for one in self.folders)
+        fresh = len(found) - len(done)
+        self.console.say(f"{_clips(fresh)} to convert in {names}; then waiting for more. Ctrl-C ends it.")
+        self.console.event("watching", {"folders": [str(one) for one in self.folders], "found": fresh})
+
+    def _take(self, arrival: Arrival) -> None:
+        one = arrival.spec
+        target = target_of(one, self.targets, self.settings)
+        if arrival.error is not None:
+            self.batch.fail(one.shown, arrival.error, self.console)
+            return
+        settings = self.settings
+        if target is not None:
+            owner = self._owners.setdefault(target, one.spec)
+            if owner != one.spec:
+                self.batch.fail(one.shown, _same_name(one, owner, target), self.console)
+                return
+            if arrival.is_again:
+                self.console.note(f"{one.shown} has changed since it was taken, so {target} is made anew.")
+                output = settings.output.model_copy(update={"overwrite": True})
+                settings = settings.model_copy(update={"output": output})
+        self.batch.forget(one.shown)
+        self.console.say(f"[{self.batch.count + 1}] {one.shown}")
+        self.console.event("taken", {"input": one.shown, "output": target})
+        convert_next(one, target, settings, self.console, loaded=self.loaded, batch=self.batch)
+
+    def _say_unreadable(self, watch: FolderWatch) -> None:
+        """Once when a folder goes away, and once when it is back."""
+        for folder, error in watch.unreadable.items():
+            if folder not in self._said_unreadable:
+                self.console.warn(unreadable_text(folder, error))
+        for folder in self._said_unreadable - watch.unreadable.keys():
+            self.console.note(f"the folder '{folder}' can be read again.")
+        self._said_unreadable = set(watch.unreadable)
+
+
+def _clips(number: int) -> str:
+    return f"{number} clip" if number == 1 else f"{number} clips"
+
+
+def _same_name(one: InputSpec, owner: str, target: str) -> LivematteError:
+    return UsageError(
+        f"{owner} and {one.shown} would both be written to {target}. Rename one of them, or put it into a subfolder: "
+        "those are mirrored."
+    )
