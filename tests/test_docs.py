@@ -46,7 +46,8 @@ def _options_of_the_commands() -> set[str]:
     from livematte.cli.photo import photo
     from livematte.cli.webcam import webcam
 
-    apps = [*(App(default_command=one) for one in (convert, photo, webcam, page, evaluate, doctor)), bench, models["fetch"]]
+    commands = (convert, photo, webcam, page, evaluate, doctor)
+    apps = [*(App(default_command=one) for one in commands), bench, models["fetch"]]
     found = {"--help", "--version"}
     for app in apps:
         for argument in app.assemble_argument_collection():
