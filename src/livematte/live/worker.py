@@ -26,6 +26,7 @@ from typing import Literal
 
 from livematte.config import MattingSettings
 from livematte.errors import EndedEarly, Interrupted, LivematteError, ModelError, UsageError
+from livematte.live.arenas import limit_arenas
 from livematte.live.control_inbox import ControlInbox, SayingReporter, WorkerStopped
 from livematte.live.governed import GovernedMatting, keep_to_share, make_matting
 from livematte.live.interrupts import ignore_requests_to_end
@@ -65,6 +66,7 @@ _WARMING_SECONDS = 120.0
 def main(spec: WorkerSpec, connection: Connection) -> None:
     """Entry of the child process. Does not return: threads that hang in native code must not hold the end up."""
     ignore_requests_to_end()
+    limit_arenas()
     code = Worker(spec, connection).run()
     sys.stdout.flush()
     sys.stderr.flush()
