@@ -20,7 +20,7 @@ import av
 import numpy as np
 
 from livematte.config import InputSettings, Settings
-from livematte.frames import AudioPacket, Frame, StreamInfo
+from livematte.frames import AudioPacket, Frame
 from livematte.live import worker
 from livematte.live.base import LiveFrame, LiveState
 from livematte.live.messages import Wanted, WorkerSpec
@@ -29,7 +29,7 @@ from livematte.live.supervisor import LiveSummary, Supervisor
 from livematte.planes import new_picture, plane_arrays
 from livematte.reporting import ListReporter, LogReporter, Reporter
 from livematte.sources import open_source
-from livematte.sources.base import Source
+from livematte.sources.base import Source, SourceAround
 
 BITS = 48
 """Microseconds since the system started: 2**48 of them are nine years."""
@@ -136,31 +136,8 @@ def _block(place: int, width: int) -> tuple[int, int]:
     return row * BLOCK, column * BLOCK
 
 
-class StampedSource:
+class StampedSource(SourceAround):
     """A source whose pictures carry the moment at which they are handed over."""
-
-    def __init__(self, source: Source) -> None:
-        self._source = source
-
-    @property
-    def name(self) -> str:
-        return self._source.name
-
-    @property
-    def is_live(self) -> bool:
-        return self._source.is_live
-
-    @property
-    def info(self) -> StreamInfo:
-        return self._source.info
-
-    @property
-    def decoder(self) -> str:
-        return self._source.decoder
-
-    @property
-    def damaged(self) -> int:
-        return self._source.damaged
 
     def __iter__(self) -> Iterator[Frame | AudioPacket]:
         for item in self._source:
@@ -173,9 +150,6 @@ class StampedSource:
                 target[...] = plane
             write_clock(plane_arrays(picture)[0], time.monotonic_ns() // 1000)
             yield replace(item, picture=picture)
-
-    def close(self) -> None:
-        self._source.close()
 
 
 def stamp_pixels(spec: WorkerSpec) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 import av
 import numpy as np
@@ -23,6 +23,8 @@ from livematte.color import ColorSpec
 from livematte.frames import MattedFrame, StreamInfo, Timestamp
 from livematte.sinks.base import Wants
 
+TRANSPARENT: Final = "transparent"
+"""The background that is none."""
 HOLD_SECONDS = 0.5
 """How long the last good composite stands in for a missing one before the placeholder is shown."""
 

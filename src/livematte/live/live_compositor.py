@@ -9,9 +9,9 @@ from typing import Final
 from livematte.compositing import Compositor
 from livematte.errors import LivematteError, SourceError
 from livematte.frames import Composite, MattedFrame, StreamInfo
+from livematte.live.base import TRANSPARENT
 from livematte.reporting import Once, Reporter
 
-TRANSPARENT: Final = "transparent"
 _BEHIND_TRANSPARENT: Final = "black"
 """What an opaque output shows where the background is transparent, or cannot be read any more."""
 

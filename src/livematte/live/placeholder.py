@@ -18,11 +18,10 @@ from livematte.compositing.backgrounds import open_background
 from livematte.compositing.canvas import Canvas, RgbImage, rgb_planes
 from livematte.compositing.compositor import parse_blur
 from livematte.errors import LivematteError
-from livematte.live.base import Placeholder
+from livematte.live.base import TRANSPARENT, Placeholder
 from livematte.planes import PlaneArray, new_picture, plane_arrays
 from livematte.reporting import ListReporter
 
-TRANSPARENT: Final = "transparent"
 CARD_COLOR: Final = ColorSpec("bt709", "tv", "bt709", "bt709")
 _PAPER: Final = (38, 42, 50)
 _INK: Final = (232, 234, 238)

@@ -14,11 +14,11 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from livematte.config import MattingSettings
-from livematte.frames import AudioPacket, Composite, Frame, MattedFrame, StreamInfo
+from livematte.frames import AudioPacket, Composite, Frame, MattedFrame
 from livematte.live.messages import Beat
 from livematte.matting.base import Matting
 from livematte.pipeline import Compositing
-from livematte.sources.base import Source
+from livematte.sources.base import Source, SourceAround
 from livematte.stats import Stats
 
 BEAT_SECONDS = 0.25
@@ -90,41 +90,18 @@ class Activity:
         return time.monotonic() - min(began) if began else 0.0
 
 
-class WatchedSource:
+class WatchedSource(SourceAround):
     """A source that leaves a moment for each frame."""
 
     def __init__(self, source: Source, activity: Activity) -> None:
-        self._source = source
+        super().__init__(source)
         self._activity = activity
-
-    @property
-    def name(self) -> str:
-        return self._source.name
-
-    @property
-    def is_live(self) -> bool:
-        return self._source.is_live
-
-    @property
-    def info(self) -> StreamInfo:
-        return self._source.info
-
-    @property
-    def decoder(self) -> str:
-        return self._source.decoder
-
-    @property
-    def damaged(self) -> int:
-        return self._source.damaged
 
     def __iter__(self) -> Iterator[Frame | AudioPacket]:
         for item in self._source:
             if isinstance(item, Frame):
                 self._activity.gave()
             yield item
-
-    def close(self) -> None:
-        self._source.close()
 
 
 class WatchedMatting:

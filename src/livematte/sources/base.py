@@ -38,3 +38,39 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Give back files, devices and threads. Called exactly once, from any thread, also during iteration."""
+
+
+class SourceAround:
+    """What a source around another one hands through; it says itself how frames come (`__iter__`)."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    @property
+    def name(self) -> str:
+        """See `Source.name`."""
+        return self._source.name
+
+    @property
+    def is_live(self) -> bool:
+        """See `Source.is_live`."""
+        return self._source.is_live
+
+    @property
+    def info(self) -> StreamInfo:
+        """See `Source.info`."""
+        return self._source.info
+
+    @property
+    def decoder(self) -> str:
+        """See `Source.decoder`."""
+        return self._source.decoder
+
+    @property
+    def damaged(self) -> int:
+        """See `Source.damaged`."""
+        return self._source.damaged
+
+    def close(self) -> None:
+        """See `Source.close`."""
+        self._source.close()
