@@ -15,7 +15,6 @@ from PIL import Image, ImageCms
 
 from livematte.config import ModelSettings, Settings
 from livematte.errors import AlphaLost, NobodyFound, SinkError, SourceError, UsageError
-from livematte.photos import conversion as photo
 from livematte.photos import formats as still_formats
 from livematte.photos import stills
 from livematte.photos.conversion import convert_photos
@@ -272,8 +271,8 @@ def test_two_pictures_into_one_file(source: Path) -> None:
 
 def test_stdin_to_stdout(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = io.BytesIO()
-    monkeypatch.setattr(photo.sys, "stdin", types.SimpleNamespace(buffer=io.BytesIO(source.read_bytes())))
-    monkeypatch.setattr(photo.sys, "stdout", types.SimpleNamespace(buffer=out))
+    monkeypatch.setattr(sys, "stdin", types.SimpleNamespace(buffer=io.BytesIO(source.read_bytes())))
+    monkeypatch.setattr(sys, "stdout", types.SimpleNamespace(buffer=out))
     run(["-"])
     with Image.open(io.BytesIO(out.getvalue())) as found:
         assert (found.format, found.mode) == ("PNG", "RGBA")

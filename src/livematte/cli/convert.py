@@ -85,11 +85,14 @@ def convert(
 def _watch(
     inputs: list[str], targets: list[str], settings: Settings, console: Console, run: RunOptions, *, trial: bool
 ) -> int:
-    from livematte.cli.convert_many_watch import folders_to_watch
+    from livematte.cli.watched_folders import folders_to_watch
 
     if trial:
         raise UsageError("--try looks at one clip, and --watch waits for many. Leave one of them out.")
-    folders = folders_to_watch(inputs, targets, settings)
+    results = targets
+    if settings.output.format == "null" and not targets:
+        results = [f"{Path(inputs[0]).name}-alpha"]  # nothing is written
+    folders = folders_to_watch(inputs, results, command="convert", things="clips")
     return convert_many(Batch(()), targets, settings, console, report=run.report, watched=folders)
 
 

@@ -20,28 +20,6 @@ if TYPE_CHECKING:
     from livematte.sources.folder_watch import Arrival
 
 
-def folders_to_watch(inputs: Sequence[str], targets: Sequence[str], settings: Settings) -> list[Path]:
-    """The folders named, for `--watch`; UsageError for inputs and outputs with which it cannot work."""
-    folders = [Path(one) for one in inputs]
-    wrong = [one for one, folder in zip(inputs, folders, strict=True) if not folder.is_dir()]
-    if wrong:
-        raise UsageError(f"--watch waits for clips in folders, and {', '.join(wrong)} is no folder. Name one.")
-    if settings.output.format == "null" and not targets:
-        return folders
-    example = f"livematte convert {inputs[0]} --watch -o {folders[0].resolve().name or 'clips'}-alpha/"
-    if len(targets) != 1 or targets[0] == "-" or Path(targets[0]).is_file():
-        given = ", ".join(targets) or "none"
-        raise UsageError(f"with --watch, -o must be one folder for the results; got {given}. So: {example}")
-    results = Path(targets[0]).resolve()
-    for folder in folders:
-        if folder.resolve().is_relative_to(results):
-            raise UsageError(
-                f"the results would go into {targets[0]}, where --watch looks for clips, and each would be taken for a "
-                f"new clip. Name another folder; one within {folder} may be. So: {example}"
-            )
-    return folders
-
-
 @dataclass(slots=True)
 class Watch:
     """The loop of `--watch`: looks, converts the first clip that is whole, looks again."""

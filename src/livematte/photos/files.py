@@ -60,6 +60,15 @@ def plan_jobs(inputs: Sequence[str], output: str | None, naming: Naming, *, repo
     return jobs
 
 
+def job_below(source: Path, folder: Path, output: Path, naming: Naming) -> PhotoJob:
+    """The job of one picture that lies below `folder`, mirrored into the folder `output`."""
+    found = _Found(str(source), source.parent.relative_to(folder))
+    kind = format_named(naming.format) if naming.format else None
+    job = _moved(_job(found, None, kind, naming), found, output)
+    _check_targets([job], naming)
+    return job
+
+
 def _job(found: _Found, output: str | None, kind: StillFormat | None, naming: Naming) -> PhotoJob:
     if output == STDIO or (output is None and found.source == STDIO):
         return PhotoJob(found.source, STDIO, kind or FORMATS["png"])

@@ -50,6 +50,14 @@ class PhotoSummary:
     model: str = ""
     """What ran, and on what (`LoadedModel.describe`)."""
 
+    def add(self, later: PhotoSummary) -> None:
+        """What came after this. A picture that failed here and came anew counts as it ended."""
+        anew = {source for source, _ in (*later.done, *later.failed)}
+        self.done = [one for one in self.done if one[0] not in anew] + later.done
+        self.failed = [one for one in self.failed if one[0] not in anew] + later.failed
+        self.skipped += later.skipped
+        self.model = later.model or self.model
+
     @property
     def exit_code(self) -> int:
         """0, or 1 where any failed."""

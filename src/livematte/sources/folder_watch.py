@@ -1,4 +1,4 @@
-"""A folder that fills: which clips in it are whole, so that they may be taken.
+"""A folder that fills: which clips (or pictures) in it are whole, so that they may be taken.
 
 Note [When a clip is whole]
     Nothing says that a copy is over. So a file is taken when its size and its time of change have stood still for
@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -68,12 +68,15 @@ class FolderWatch:
         *,
         left_out: Sequence[Path] = (),
         opens: Callable[[Path], LivematteError | None],
+        suffixes: Collection[str] = VIDEO_SUFFIXES,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`left_out`: folders whose files are never taken (outputs). `opens` tells why a file is no clip, or None."""
+        """`left_out`: folders whose files are never taken (outputs). `opens` tells why a file is no clip, or None.
+        `suffixes`: of the files that are looked at, in small letters."""
         self._folders = list(folders)
         self._left_out = {_identity(one) for one in left_out}
         self._opens = opens
+        self._suffixes = suffixes
         self._clock = clock
         self._seen: dict[str, _Seen] = {}
         self.unreadable: dict[Path, OSError] = {}
@@ -142,17 +145,17 @@ class FolderWatch:
                 if entry.is_dir(follow_symlinks=False):
                     if _identity(path) not in self._left_out:
                         yield from self._walk(path)
-                elif is_clip_name(entry.name) and entry.is_file():
+                elif is_wanted_name(entry.name, self._suffixes) and entry.is_file():
                     facts = os.stat(path)  # not entry.stat(): Windows keeps an old size there until a file is closed
                     yield path, (facts.st_size, facts.st_mtime_ns)
             except OSError:  # gone between the two looks
                 continue
 
 
-def is_clip_name(name: str) -> bool:
-    """True for a known video suffix, but for scratch of ours (`clip.part.mov`) and of others (`~clip.mov`)."""
+def is_wanted_name(name: str, suffixes: Collection[str] = VIDEO_SUFFIXES) -> bool:
+    """True for one of the suffixes, but for scratch of ours (`clip.part.mov`) and of others (`~clip.mov`)."""
     path = Path(name.lower())
-    return path.suffix in VIDEO_SUFFIXES and not path.stem.endswith(".part") and not name.startswith("~")
+    return path.suffix in suffixes and not path.stem.endswith(".part") and not name.startswith("~")
 
 
 def unreadable_text(folder: Path, error: OSError) -> str:
