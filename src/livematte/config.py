@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Quality = Literal["fast", "good", "best"]
 Encode = Literal["fast", "good", "lossless"]
+Precision = Literal["auto", "fp32", "tf32", "fp16", "bf16", "int8"]
 Smooth = Literal["off", "normal", "strong"]
 TemporalAlgorithm = Literal["auto", "none", "ema", "adaptive", "one-euro", "ofd"]
 Refinement = Literal["auto", "bicubic", "guided"]
@@ -56,13 +57,19 @@ class ModelSettings(_Section):
     network_size: str | None = Field(
         default=None, description="The network's input size, WIDTHxHEIGHT, instead of what --quality gives."
     )
-    runtime: str = Field(default="auto", description="Inference runtime: auto, onnxruntime, null.")
+    runtime: str = Field(
+        default="auto", description="Inference runtime: auto, onnxruntime, openvino, tensorrt, tensorrt-rtx, null."
+    )
     device: str = Field(
         default="auto",
-        description="auto, cpu, cuda, tensorrt, coreml or directml; cuda:1 is the second GPU. One that is not there "
-        "is an error, never replaced.",
+        description="auto, cpu, cuda, tensorrt, coreml or directml; cuda:1 is the second GPU. With the runtime "
+        "openvino: cpu, gpu (Intel's) or npu. One that is not there is an error, never replaced.",
     )
-    precision: Literal["auto", "fp32", "fp16"] = Field(default="auto", description="What the network computes in.")
+    precision: Precision = Field(
+        default="auto",
+        description="What the network computes in: auto (what its file is in), fp32, fp16, int8; bf16 with the runtime "
+        "openvino, tf32 on NVIDIA GPUs.",
+    )
     threads: Annotated[int, Field(ge=0, le=256)] = Field(
         default=0, description="CPU threads of the network; 0: chosen for this machine."
     )

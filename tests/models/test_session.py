@@ -19,6 +19,7 @@ from livematte.models.manifest import AlphaOutput
 from livematte.models.session import Session, take_alpha
 from livematte.photos.stills import Still, to_frame
 from livematte.reporting import ListReporter
+from livematte.runtimes.placement import NodeRun
 
 LICENCE = 'licence = { spdx = "MIT", commercial = "yes", text = "test", evidence = "u" }'
 WEIGHTS = 'weights = [{ source = "bring", file = "x.onnx", export = "make it" }]'
@@ -301,30 +302,33 @@ class _Gpu:
     precision = "fp32"
     closed = False
 
-    def __init__(self, counted: dict[str, int]) -> None:
-        self._counted = counted
+    def __init__(self, *runs: tuple[str, str, int]) -> None:
+        self._runs = tuple(NodeRun(f"n{at}", *run) for at, run in enumerate(runs))
 
-    def count_providers(self, shapes: dict[str, tuple[int, ...]]) -> dict[str, int]:
+    def node_runs(self, shapes: dict[str, tuple[int, ...]]) -> tuple[NodeRun, ...]:
         assert shapes == {"rgb": (1, 3, 256, 448)}
-        return self._counted
+        return self._runs
 
     def close(self) -> None:
         self.closed = True
 
 
-def test_nodes_left_on_the_processor_are_counted_at_load(monkeypatch: pytest.MonkeyPatch) -> None:
-    engine = _Gpu({"CUDAExecutionProvider": 90, "CPUExecutionProvider": 10})
+_ON_GPU = ("Conv", "CUDAExecutionProvider", 1_000_000)
+
+
+def test_shape_arithmetic_on_the_processor_is_counted_at_load(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = _Gpu(*[_ON_GPU] * 9, ("Concat", "CPUExecutionProvider", 32))
     monkeypatch.setattr("livematte.models.load.RUNTIMES.load", lambda name: lambda path, options: engine)
     reporter = ListReporter()
     loaded = load_model(ModelSettings(device="cuda"), reporter=reporter)
-    assert "10 of the network's 100 operations run on the processor" in reporter.notes[0]
-    assert loaded.count_providers() == {"CUDAExecutionProvider": 90, "CPUExecutionProvider": 10}
+    assert "1 of the network's 10 operations, which work out sizes" in reporter.notes[0]
+    assert loaded.count_providers() == {"CUDAExecutionProvider": 9, "CPUExecutionProvider": 1}
 
 
-def test_a_gpu_that_ran_nothing_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    engine = _Gpu({"CPUExecutionProvider": 10})
+def test_a_gpu_that_leaves_computing_to_the_processor_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = _Gpu(*[_ON_GPU] * 9, ("Resize", "CPUExecutionProvider", 1_000_000))
     monkeypatch.setattr("livematte.models.load.RUNTIMES.load", lambda name: lambda path, options: engine)
-    with pytest.raises(DeviceError, match="all 10 operations"):
+    with pytest.raises(DeviceError, match=r"1 of this network's 10 operations.*1 Resize"):
         load_model(ModelSettings(device="cuda"), reporter=ListReporter())
     assert engine.closed
 

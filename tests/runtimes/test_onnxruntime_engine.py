@@ -16,6 +16,7 @@ from runtime_helpers import RVM_STATES, open_engine, picture, rvm_shapes
 
 from livematte.errors import DeviceError, ModelError
 from livematte.runtimes import choice, ort_library, threads
+from livematte.runtimes.placement import computing_on_processor, count_providers
 
 
 def expected(gray: list[float]) -> list[float]:
@@ -53,9 +54,11 @@ def test_bindings_do_not_share_state(tmp_path: Path) -> None:
 
 def test_nodes_are_counted_by_provider(tmp_path: Path) -> None:
     engine = open_engine("onnxruntime", make_models.logits(tmp_path / "l.onnx"))
-    counted = engine.count_providers({"picture": (1, 3, 8, 8)})
+    runs = engine.node_runs({"picture": (1, 3, 64, 64)})
+    counted = count_providers(runs)
     assert set(counted) == {"CPUExecutionProvider"}
     assert counted["CPUExecutionProvider"] >= 2
+    assert sum(computing_on_processor(runs).values()) >= 1  # the outputs are larger than shape arithmetic's
 
 
 def test_absent_provider_names_the_command(tmp_path: Path) -> None:
@@ -75,7 +78,8 @@ def test_a_session_on_another_provider_is_refused(tmp_path: Path, monkeypatch: p
     real = onnxruntime.InferenceSession
 
     def on_cpu(path: str, options: object, providers: list) -> object:
-        assert providers == [("CUDAExecutionProvider", {"device_id": "1", "use_tf32": "0"})]
+        settings = {"device_id": "1", "use_tf32": "0", "arena_extend_strategy": "kSameAsRequested"}
+        assert providers == [("CUDAExecutionProvider", settings)]
         return real(path, options, providers=["CPUExecutionProvider"])
 
     monkeypatch.setattr(onnxruntime, "InferenceSession", on_cpu)
@@ -166,6 +170,8 @@ def test_importing_the_package_imports_no_backend() -> None:
 def test_a_runtime_that_does_not_exist_ends_with_5_and_the_names() -> None:
     from livematte.runtimes import choice
 
-    with pytest.raises(DeviceError, match=r"no runtime 'foo'.*auto, onnxruntime, null.*pip install") as caught:
+    with pytest.raises(
+        DeviceError, match=r"no runtime 'foo'.*auto, onnxruntime, openvino, null.*pip install"
+    ) as caught:
         choice.candidates("foo", "auto")
     assert caught.value.exit_code == 5

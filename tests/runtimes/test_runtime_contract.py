@@ -13,8 +13,10 @@ from livematte.errors import DeviceError, LivematteError, ModelError, UsageError
 from livematte.runtimes import RUNTIMES
 
 
-@pytest.fixture(params=["onnxruntime", "null"])
+@pytest.fixture(params=["onnxruntime", "openvino", "null"])
 def runtime(request: pytest.FixtureRequest) -> str:
+    if request.param == "openvino":
+        pytest.importorskip("openvino")
     return request.param
 
 
@@ -143,7 +145,7 @@ def test_device_that_is_not_there(runtime: str, tmp_path: Path) -> None:
 
 
 def test_unknown_runtime() -> None:
-    with pytest.raises(UsageError, match="null, onnxruntime"):
+    with pytest.raises(UsageError, match="null, onnxruntime, openvino"):
         RUNTIMES.load("abacus")
 
 

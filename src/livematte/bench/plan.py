@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final, cast, get_args
 
-from livematte.config import Encode, InputSettings, ModelSettings, OutputSettings, Quality, Settings
+from livematte.config import Encode, InputSettings, ModelSettings, OutputSettings, Precision, Quality, Settings
 from livematte.errors import UsageError
 from livematte.models.sizes import parse_size
 from livematte.sinks.formats import FORMATS
@@ -183,8 +183,8 @@ def cases(axes: Axes, length: Length) -> list[Case]:
         if quality not in get_args(Quality):
             raise UsageError(f"unknown quality '{quality}'. There are: {', '.join(get_args(Quality))}.")
     for precision in axes.precisions:
-        if precision not in ("auto", "fp32", "fp16"):
-            raise UsageError(f"unknown precision '{precision}'. There are: auto, fp32, fp16.")
+        if precision not in get_args(Precision):
+            raise UsageError(f"unknown precision '{precision}'. There are: {', '.join(get_args(Precision))}.")
     sizes, paces = parse_sizes(axes.sizes), parse_paces(axes.paces)
     if None in sizes and SYNTHETIC in axes.sources:
         raise UsageError("a synthetic clip has no size of its own: name one with --size, or a clip with --input.")

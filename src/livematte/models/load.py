@@ -19,6 +19,7 @@ from livematte.runtimes.base import Engine
 from livematte.runtimes.choice import Candidate, candidates, passed_over_gpu
 from livematte.runtimes.onnx_header import read_header
 from livematte.runtimes.options import EngineOptions
+from livematte.runtimes.placement import PROCESSOR, NodeRun, computing_on_processor, count_providers
 from livematte.runtimes.threads import cpu_name
 
 
@@ -59,13 +60,27 @@ class LoadedModel:
 
         Empty for runtimes without providers.
         """
-        return _count(self.engine, self.contract, self.settings, (width, height))
+        return count_providers(_node_runs(self.engine, self.contract, self.settings, (width, height)))
 
     def close(self) -> None:
         """Give the weights back, after every session is closed."""
         self.engine.close()
         if self.second is not None and self.second.engine is not self.engine:
             self.second.engine.close()
+
+
+@dataclass(frozen=True, slots=True)
+class FoundNetwork:
+    """A network's file, and what is to be made of it; nothing is opened yet."""
+
+    manifest: Manifest
+    path: Path
+    """The ONNX file."""
+    contract: Contract
+    precision: str
+    """What the file is in."""
+    computes_in: str
+    """Another precision that the runtime shall make of it; empty: the file's own."""
 
 
 def load_model(settings: ModelSettings, *, reporter: Reporter) -> LoadedModel:
@@ -90,14 +105,8 @@ def load_model(settings: ModelSettings, *, reporter: Reporter) -> LoadedModel:
 
 def _load(settings: ModelSettings, reporter: Reporter, *, first: LoadedModel | None = None) -> LoadedModel:
     """The network `settings.model`; of the same file as `first`, it shares that one's engine."""
-    manifest, path = _find(settings, reporter)
-    contract = tie(manifest.graph, read_header(path), str(path))
-    precision = _precision(manifest, path, contract)
-    if settings.precision not in ("auto", precision) and _is_path(settings.model):
-        raise ModelError(
-            f"{path} is a network in {precision}, and --precision asks for {settings.precision}. Give a file in "
-            f"{settings.precision}, or leave --precision at auto."
-        )
+    found = find_network(settings, reporter=reporter)
+    manifest, path, contract, precision = found.manifest, found.path, found.contract, found.precision
     if first is not None and path == first.path:
         return LoadedModel(manifest, first.engine, settings, contract, path)
     wanted = candidates(settings.runtime, settings.device)
@@ -111,6 +120,24 @@ def _load(settings: ModelSettings, reporter: Reporter, *, first: LoadedModel | N
     if engine.device == "cpu" and engine.name != "null" and settings.device == "auto":
         passed_over = (*passed_over, *passed_over_gpu())
     return LoadedModel(manifest, engine, settings, contract, path, passed_over)
+
+
+def find_network(settings: ModelSettings, *, reporter: Reporter) -> FoundNetwork:
+    """The file of the network that `settings` name, held against its manifest.
+
+    ModelError (4): unknown, broken, not the network its manifest says, or in another precision than was asked for.
+    ModelMissing (4): known but not on this machine.
+    """
+    manifest, path = _find(settings, reporter)
+    contract = tie(manifest.graph, read_header(path), str(path))
+    precision = _precision(manifest, path, contract)
+    is_made = _is_made(settings)
+    if settings.precision not in ("auto", precision) and _is_path(settings.model) and not is_made:
+        raise ModelError(
+            f"{path} is a network in {precision}, and --precision asks for {settings.precision}. Give a file in "
+            f"{settings.precision}, or leave --precision at auto."
+        )
+    return FoundNetwork(manifest, path, contract, precision, settings.precision if is_made else "")
 
 
 def _is_path(model: str) -> bool:
@@ -128,7 +155,23 @@ def _find(settings: ModelSettings, reporter: Reporter) -> tuple[Manifest, Path]:
         path = Path(settings.model).expanduser()
         return for_file(path, reporter=reporter), path
     manifest = catalogue.by_name(settings.model)
-    return manifest, locate(manifest, manifest.weights(settings.precision))
+    return manifest, locate(manifest, manifest.weights("auto" if _is_made(settings) else settings.precision))
+
+
+MADE_PRECISIONS = {
+    "openvino": ("bf16",),
+    "onnxruntime": ("tf32",),
+    # fp16 from the fp32 file with its fp32 islands; int8 only from a file that `engine quantize` made.
+    "tensorrt": ("tf32", "fp16", "int8"),
+    "tensorrt-rtx": ("tf32", "fp16", "int8"),
+    "auto": ("tf32",),
+}
+"""Precisions that a runtime computes in by itself, from a file of another one."""
+
+
+def _is_made(settings: ModelSettings) -> bool:
+    """True where the runtime makes the precision that is asked for; else a file in it is looked for."""
+    return settings.precision in MADE_PRECISIONS.get(settings.runtime, ())
 
 
 def _precision(manifest: Manifest, path: Path, contract: Contract) -> str:
@@ -150,6 +193,8 @@ def _open(
         options = EngineOptions(
             device=candidate.device,
             precision=precision,
+            computes_in=settings.precision if _is_made(settings) else "",
+            keep_fp32=contract.graph.keep_fp32,
             threads=settings.threads,
             states=tuple((state.input, state.output) for state in contract.states),
             outputs=(contract.alpha.name,),
@@ -167,33 +212,37 @@ def _open(
     raise AssertionError("candidates() gave none")
 
 
-def _count(
+def _node_runs(
     engine: Engine, contract: Contract, settings: ModelSettings, picture_size: tuple[int, int]
-) -> dict[str, int]:
-    count = getattr(engine, "count_providers", None)
+) -> tuple[NodeRun, ...]:
+    """Of runtimes that tell where their operations ran."""
+    look = getattr(engine, "node_runs", None)
     spec = contract.graph.input
-    if count is None or spec is None:
-        return {}
+    if look is None or spec is None:
+        return ()
     override = parse_size(settings.network_size) if settings.network_size else None
     size = network_size(spec.size, *picture_size, quality=settings.quality, override=override)
-    counted: dict[str, int] = count(contract.shapes(size))
-    return counted
+    runs: tuple[NodeRun, ...] = look(contract.shapes(size))
+    return runs
 
 
 def _check_nodes(engine: Engine, contract: Contract, settings: ModelSettings, reporter: Reporter) -> None:
-    """Where a GPU was asked for: how many nodes really ran there. DeviceError where none did; some left are said."""
+    """Where a GPU was asked for: DeviceError where an operation computed on the processor; shape arithmetic is said."""
     if engine.device == "cpu":
         return
-    counted = _count(engine, contract, settings, (1280, 720))
-    total = sum(counted.values())
-    left = counted.get("CPUExecutionProvider", 0)
-    if total and left == total:
+    runs = _node_runs(engine, contract, settings, (1280, 720))
+    computing = computing_on_processor(runs)
+    if computing:
         engine.close()
+        named = ", ".join(f"{count} {operator}" for operator, count in computing.items())
         raise DeviceError(
-            f"{engine.device} was opened, but all {total} operations of this network ran on the processor. See "
-            "'livematte doctor', or run on the processor: --device cpu"
+            f"{engine.device} was opened, but {sum(computing.values())} of this network's {len(runs)} operations "
+            f"compute on the processor instead ({named}). Update the graphics driver and ONNX Runtime ('livematte "
+            "doctor' names both), take another network, or run on the processor: --device cpu"
         )
+    left = sum(run.provider == PROCESSOR for run in runs)
     if left:
         reporter.note(
-            f"{left} of the network's {total} operations run on the processor, the others on {engine.device}."
+            f"{left} of the network's {len(runs)} operations, which work out sizes, run on the processor, the others "
+            f"on {engine.device}."
         )

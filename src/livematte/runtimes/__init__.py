@@ -8,8 +8,9 @@ from livematte.runtimes.options import EngineFactory
 RUNTIMES: Registry[EngineFactory] = Registry(
     "runtime",
     {
-        # Neither names an extra: the modules themselves say what to install, because there are two packages.
+        # None names an extra: the modules themselves say what to install; of ONNX Runtime there are two packages.
         "onnxruntime": Backend("livematte.runtimes.onnxruntime_engine", "OnnxRuntimeEngine"),
+        "openvino": Backend("livematte.runtimes.openvino_engine", "OpenVINOEngine"),
         "null": Backend("livematte.runtimes.null_engine", "NullEngine"),
     },
 )

@@ -32,8 +32,8 @@ def candidates(runtime: str, device: str) -> tuple[Candidate, ...]:
     chosen = "onnxruntime" if runtime == "auto" else runtime
     if chosen not in RUNTIMES:
         raise DeviceError(
-            f"there is no runtime '{runtime}' in this version. There are auto, {', '.join(RUNTIMES)}. The first two "
-            f"are ONNX Runtime, which comes with: {INSTALL['cpu']}"
+            f"there is no runtime '{runtime}' in this version. There are auto, {', '.join(RUNTIMES)}. ONNX Runtime, "
+            f"which auto takes, comes with: {INSTALL['cpu']}"
         )
     if device != "auto":
         return (Candidate(chosen, device),)

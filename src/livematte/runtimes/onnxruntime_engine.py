@@ -17,14 +17,13 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from livematte.errors import LivematteError, ModelError
+from livematte.errors import DeviceError, LivematteError, ModelError
 from livematte.runtimes.base import DeviceStream, Tensor, TensorSpec
 from livematte.runtimes.feeds import InputBuffers, check_shapes
 from livematte.runtimes.options import EngineOptions
@@ -36,6 +35,7 @@ from livematte.runtimes.ort_library import (
     provider_of,
     run_failed,
 )
+from livematte.runtimes.placement import NodeRun, node_runs
 from livematte.runtimes.threads import default_threads
 
 _TYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(double)": "float64",
@@ -53,6 +53,10 @@ class OnnxRuntimeEngine:
         self._path = path
         self._options = options
         provider = provider_of(options.device)
+        if options.computes_in == "tf32" and provider != "CUDAExecutionProvider":
+            raise DeviceError(
+                f"tf32 is arithmetic of NVIDIA GPUs, and {options.device} has none. Use --precision fp32."
+            )
         check_provider(self._library, provider, options.device)
         self.threads = options.threads or default_threads()
         try:
@@ -65,7 +69,7 @@ class OnnxRuntimeEngine:
         if got != provider:
             raise load_failed(RuntimeError(f"the session was opened on {got} instead"), path, options.device)
         self.device = _device_name(options.device)
-        self.precision = options.precision
+        self.precision = options.computes_in or options.precision
         self.inputs = tuple(_spec(item) for item in self.session.get_inputs())
         self.outputs = tuple(_spec(item) for item in self.session.get_outputs())
         self.version: str = self._library.__version__
@@ -76,8 +80,8 @@ class OnnxRuntimeEngine:
         check_shapes(self.inputs, shapes)
         return OnnxRuntimeBinding(self, shapes)
 
-    def count_providers(self, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
-        """Nodes by the provider that really ran them, from the profile of one run on zeros; the session is its own."""
+    def node_runs(self, shapes: Mapping[str, tuple[int, ...]]) -> tuple[NodeRun, ...]:
+        """The graph's operations and where each really ran, from the profile of one run on zeros in its own session."""
         check_shapes(self.inputs, shapes)
         with tempfile.TemporaryDirectory(prefix="livematte-profile-") as folder:
             options = self._session_options()
@@ -90,8 +94,7 @@ class OnnxRuntimeEngine:
             except Exception as error:
                 raise run_failed(error, self) from error
             events: list[dict[str, Any]] = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
-        nodes = {event["name"]: event["args"]["provider"] for event in events if _is_node_run(event)}
-        return dict(Counter(nodes.values()))
+        return node_runs(events)
 
     def close(self) -> None:
         """Give the weights back."""
@@ -116,8 +119,10 @@ class OnnxRuntimeEngine:
         settings: dict[str, str] = {}
         if provider in ("CUDAExecutionProvider", "TensorrtExecutionProvider", "DmlExecutionProvider"):
             settings["device_id"] = _device_name(self._options.device).partition(":")[2] or "0"
-        if provider == "CUDAExecutionProvider" and self._options.precision == "fp32":
-            settings["use_tf32"] = "0"  # ten-bit mantissas put black specks into mattes of guided filters
+        if provider == "CUDAExecutionProvider":
+            # Ten-bit mantissas put black specks into mattes of guided filters, and are on by default.
+            settings["use_tf32"] = "1" if self._options.computes_in == "tf32" else "0"
+            settings["arena_extend_strategy"] = "kSameAsRequested"
         return self._library.InferenceSession(str(self._path), options, providers=[(provider, settings)])
 
     @property
@@ -232,10 +237,6 @@ def _device_name(device: str) -> str:
     """`cuda` -> `cuda:0`; others with a number likewise; `cpu` stays."""
     kind, _, number = device.partition(":")
     return kind if kind in ("cpu", "coreml") else f"{kind}:{number or 0}"
-
-
-def _is_node_run(event: dict[str, Any]) -> bool:
-    return event.get("cat") == "Node" and str(event["name"]).endswith("_kernel_time") and "provider" in event["args"]
 
 
 def _shares_state_sizes(path: Path, states: tuple[tuple[str, str], ...]) -> bool:

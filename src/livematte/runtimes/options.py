@@ -19,6 +19,11 @@ class EngineOptions:
     """Named, never guessed here: `cpu`, `cuda`, `cuda:1`, `tensorrt`, `coreml`, `directml`."""
     precision: str = "fp32"
     """What the file's weights are in, as its manifest says: `fp32`, `fp16`, `int8`, `mixed`."""
+    computes_in: str = ""
+    """Another precision that the runtime shall compute in than the file's: `bf16` (OpenVINO), `tf32`, `fp16`, `int8`
+    (TensorRT). Empty: the file's own."""
+    keep_fp32: tuple[str, ...] = ()
+    """Operators, nodes or tensors that stay in fp32 where a graph of lower precision is made."""
     threads: int = 0
     """CPU threads; 0: chosen for this machine (`threads.py`)."""
     states: tuple[tuple[str, str], ...] = ()
