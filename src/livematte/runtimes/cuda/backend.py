@@ -1,0 +1,109 @@
+"""What a back end gives to the driver layer: CUDA's calls with plain numbers in and out.
+
+The objects that everybody uses (`driver.py`, `streams.py`, `memory.py`, `modules.py`, `graphs.py`) are the same for all
+back ends and hold the rules of threads, order and lifetime. A back end only carries out; it may rely on being called
+with valid handles, on a thread where `make_current` was called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from livematte.runtimes.cuda.arguments import ArgumentBlock
+from livematte.runtimes.cuda.base import DeviceFacts, Grid
+
+
+class HostCall:
+    """A function of the host in a stream or a graph. What it raises is kept for the stream's next wait."""
+
+    __slots__ = ("function", "is_kept", "problems")
+
+    def __init__(self, function: Callable[[], None], problems: list[Exception], *, is_kept: bool) -> None:
+        self.function = function
+        self.problems = problems
+        """Where exceptions go: the list of the stream it runs on."""
+        self.is_kept = is_kept
+        """Whether it is called more than once, because it is part of a graph."""
+
+    def __call__(self) -> None:
+        # An exception must not cross the driver's C frames; `Stream.synchronize` raises it.
+        try:
+            self.function()
+        except Exception as error:
+            self.problems.append(error)
+
+
+class Backend(Protocol):
+    """CUDA's calls. Handles and addresses are numbers; sizes are bytes; every failure is a CudaError."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def facts(self) -> DeviceFacts: ...
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether a call reported a fatal error: nothing can be given back any more."""
+
+    # The device.
+    def make_current(self) -> None: ...
+    def free_bytes(self) -> int: ...
+    def synchronize(self) -> None: ...
+    def close(self) -> None:
+        """Let the context go. Everything made from it is already given back."""
+
+    # Streams and host functions.
+    def create_stream(self, high_priority: bool) -> int: ...
+    def destroy_stream(self, stream: int) -> None: ...
+    def wait_event(self, stream: int, event: int) -> None: ...
+    def synchronize_stream(self, stream: int) -> None: ...
+    def is_stream_done(self, stream: int) -> bool: ...
+    def call(self, stream: int, call: HostCall) -> None: ...
+    def forget(self, call: HostCall) -> None:
+        """The graph that kept this call is gone."""
+
+    # Events.
+    def create_event(self, timing: bool) -> int: ...
+    def destroy_event(self, event: int) -> None: ...
+    def record_event(self, event: int, stream: int) -> None: ...
+    def synchronize_event(self, event: int) -> None: ...
+    def is_event_done(self, event: int) -> bool: ...
+    def elapsed_ms(self, since: int, until: int) -> float: ...
+
+    # Memory.
+    def allocate(self, nbytes: int) -> int: ...
+    def free(self, pointer: int) -> None: ...
+    def allocate_pinned(self, nbytes: int) -> int: ...
+    def free_pinned(self, pointer: int) -> None: ...
+    def copy_up(self, device: int, host: int, nbytes: int, stream: int) -> None: ...
+    def copy_down(self, host: int, device: int, nbytes: int, stream: int) -> None: ...
+    def copy(self, into: int, source: int, nbytes: int, stream: int) -> None: ...
+    def fill(self, pointer: int, byte: int, nbytes: int, stream: int) -> None: ...
+
+    # Kernels.
+    def load(self, image: bytes) -> int: ...
+    def unload(self, module: int) -> None: ...
+    def function(self, module: int, name: str) -> int: ...
+    def argument_sizes(self, function: int) -> tuple[int, ...] | None:
+        """Bytes of each argument, in order; None where the driver or the image does not tell."""
+
+    def launch(
+        self, function: int, grid: Grid, block: Grid, arguments: ArgumentBlock, *, stream: int, shared_bytes: int
+    ) -> None: ...
+
+    # Graphs.
+    def begin_capture(self, stream: int) -> None:
+        """In thread-local mode: other threads may go on allocating and waiting."""
+
+    def end_capture(self, stream: int) -> int:
+        """The graph, not yet executable."""
+
+    def count_nodes(self, graph: int) -> int: ...
+    def destroy_graph(self, graph: int) -> None: ...
+    def instantiate(self, graph: int) -> int:
+        """An executable graph; the graph itself may be destroyed afterwards."""
+
+    def launch_graph(self, executable: int, stream: int) -> None: ...
+    def destroy_executable(self, executable: int) -> None: ...
