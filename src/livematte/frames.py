@@ -50,19 +50,32 @@ class ReadyEvent(Protocol):
 
 @dataclass(slots=True)
 class DevicePicture:
-    """A picture in a device's memory: the GPU form of the planes of an `av.VideoFrame`."""
+    """A picture in a device's memory: the GPU form of the planes of an `av.VideoFrame`.
+
+    Whoever reads it keeps it until the device has done reading: dropping it gives the memory back to its pool, and the
+    decoder writes its next picture there.
+    """
 
     planes: tuple[tuple[int, int], ...]
-    """(device pointer, pitch in bytes) a plane."""
+    """(device pointer, pitch in bytes) a plane, as the picture lies in memory."""
     width: int
     height: int
+    """Upright: of the picture after `rotation`."""
     sw_format: str
     """Pixel format of the memory, as FFmpeg spells it (`nv12`, `p010le`)."""
     color: ColorSpec
     owner: object
     """Whatever keeps the memory alive; dropping the picture gives it back to its pool."""
     ready: ReadyEvent | None = None
-    """Set where the writer may still be at work; None: the planes may be read now."""
+    """Set where the writer may still be at work, and then an event of the driver layer (`runtimes.cuda.base.Event`), so
+    that a stream can wait for it; None: the planes may be read now."""
+    rotation: int = 0
+    """Degrees clockwise that bring what lies in memory upright: 0, 90, 180 or 270."""
+
+    @property
+    def stored_size(self) -> tuple[int, int]:
+        """(width, height) as it lies in memory."""
+        return (self.height, self.width) if self.rotation in (90, 270) else (self.width, self.height)
 
 
 @dataclass(slots=True)
@@ -117,6 +130,8 @@ class Matte:
     """STRAIGHT colours in the picture's own pixel format and size: the picture's own samples where alpha is 1,
     decontaminated where 0 < alpha < 1, filled outward a few px, one flat colour beyond. None: not computed."""
     ready: ReadyEvent | None = None
+    composite: av.VideoFrame | None = None
+    """The foreground over the run's background, opaque, where matting has made it already (on a GPU)."""
 
 
 @dataclass(slots=True)

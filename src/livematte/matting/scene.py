@@ -52,7 +52,10 @@ class SceneCuts:
         A bright flash is not a cut, and neither is the frame after it; brightness that stays was a cut after all and
         is reported `_LONGEST_FLASH` frames late.
         """
-        small = _reduce(luma, peak)
+        return self.push_reduced(_reduce(luma, peak))
+
+    def push_reduced(self, small: SmallLuma) -> bool:
+        """The same for luma that is reduced already (as `_reduce` does; on a GPU a kernel). Keeps the array."""
         last, self._last = self._last, small
         if last is None or last.shape != small.shape:
             self._before_flash = None

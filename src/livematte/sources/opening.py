@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import av
 import av.error
+from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
@@ -97,16 +98,20 @@ class Stdin:
             raise self._interruption
 
 
-def open_container(spec: str, stdin: Stdin | None = None) -> InputContainer:
-    """The opened container of a file, a URL or `stdin`; SourceError says why it cannot be opened and what to do."""
+def open_container(spec: str, stdin: Stdin | None = None, *, hwaccel: HWAccel | None = None) -> InputContainer:
+    """The opened container of a file, a URL or `stdin`; SourceError says why it cannot be opened and what to do.
+
+    With `hwaccel` (files and URLs) what FFmpeg raises is raised as it is, for the caller to try again without.
+    """
     name = display_name(spec)
     if stdin is not None:
         container = _open_stdin(stdin, name)
     elif is_url(spec):
-        container = _open(spec, name, "Check the address in a player.", is_remote=True)
+        container = _open(spec, name, "Check the address in a player.", is_remote=True, hwaccel=hwaccel)
     else:
         _check_file(Path(spec))
-        container = _open(f"file:{spec}", name, "Check that it plays elsewhere; a download may be incomplete.")
+        hint = "Check that it plays elsewhere; a download may be incomplete."
+        container = _open(f"file:{spec}", name, hint, hwaccel=hwaccel)
     if container.format.name in _TEXT_FORMATS:
         container.close()
         raise SourceError(f"'{name}' is a text file, not a video. Give a video, a folder of pictures or a URL.")
@@ -147,7 +152,9 @@ def _check_file(path: Path) -> None:
         raise SourceError(f"'{path.name}' is empty (0 bytes). The copy or download that made it has failed.")
 
 
-def _open(target: Any, name: str, hint: str, *, is_remote: bool = False) -> InputContainer:
+def _open(
+    target: Any, name: str, hint: str, *, is_remote: bool = False, hwaccel: HWAccel | None = None
+) -> InputContainer:  # fmt: skip
     options: dict[str, str] = {}
     timeout = None
     if is_remote:
@@ -162,10 +169,13 @@ def _open(target: Any, name: str, hint: str, *, is_remote: bool = False) -> Inpu
                 options=options,
                 buffer_size=_PIPE_BUFFER_BYTES,
                 timeout=timeout,
+                hwaccel=hwaccel,
                 **_METADATA,
             )
             return container
     except (av.error.FFmpegError, OSError, ValueError, RuntimeError) as error:
+        if hwaccel is not None:
+            raise
         said = last_useful(lines).replace(str(target), name)
         # FFmpeg's own error holds the whole address, which a traceback would show.
         cause = None if is_remote else error

@@ -128,6 +128,10 @@ class PictureChain:
             made = self._scale(made, color)
         return made, self._fit_alpha(alpha), color
 
+    def color_of(self, picture: av.VideoFrame) -> ColorSpec:
+        """Colour of a picture, by its own tags and by the decoder's where it has none."""
+        return self._color(picture, self._doors.get(picture.format.name) or self._door(picture))
+
     def _door(self, picture: av.VideoFrame) -> Door:
         door = door_for(picture)
         if picture.format.name != "pal8":  # a palette's alpha may come and go

@@ -27,6 +27,7 @@ from typing import Any, Final
 
 import av
 import av.error
+from av.codec.hwaccel import HWAccel
 
 from livematte.errors import EndedEarly, SourceError
 from livematte.sources.ffmpeg_errors import is_damage, reason
@@ -56,7 +57,10 @@ _MOST_REORDERED: Final = 16
 class Reader:
     """One opened container with its video decoder. Used by one thread; `close` from any."""
 
-    def __init__(self, spec: str, *, wants_audio: bool = True) -> None:
+    how = "software"
+    """What decodes, for the status line: `h264 (software)`."""
+
+    def __init__(self, spec: str, *, hwaccel: HWAccel | None = None) -> None:
         self.name = display_name(spec)
         self._hint = PIPE_HINT if spec == "-" else "Check the file or connection and try again."
         self.damaged = 0
@@ -70,7 +74,7 @@ class Reader:
         """Decoding times of pictures that the decoder still holds, a heap; for AVI only."""
         self._sought = False
         self._stdin = Stdin() if spec == "-" else None
-        self.container = open_container(spec, self._stdin)
+        self.container = open_container(spec, self._stdin, hwaccel=hwaccel)
         try:
             self.video = choose_video(self.container, self.name)
             self.decoder: Any = make_decoder(self.video)
@@ -224,13 +228,17 @@ class Reader:
             except av.error.EOFError:
                 return []
             except (av.error.FFmpegError, ValueError) as error:
-                if isinstance(error, av.error.MemoryError):
-                    raise SourceError(f"'{self.name}' cannot be decoded: memory ran out.") from error
-                self.damaged += 1
-                if packet is not None and packet.dts in self._ticks:
-                    self._ticks.remove(packet.dts)
-                    heapq.heapify(self._ticks)
+                self._count_damage(packet, error)
                 return []
+
+    def _count_damage(self, packet: av.Packet[Any] | None, error: BaseException) -> None:
+        """A packet could not be decoded (None: what the decoder still held)."""
+        if isinstance(error, av.error.MemoryError):
+            raise SourceError(f"'{self.name}' cannot be decoded: memory ran out.") from error
+        self.damaged += 1
+        if packet is not None and packet.dts in self._ticks:
+            self._ticks.remove(packet.dts)
+            heapq.heapify(self._ticks)
 
     def _note_position(self, packet: av.Packet[Any]) -> None:
         self._packets += 1

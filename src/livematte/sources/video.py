@@ -11,13 +11,13 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import av
 
 from livematte.config import InputSettings
 from livematte.errors import EndedEarly, SourceError
-from livematte.frames import AlphaArray, AudioPacket, Frame, StreamInfo, Timestamp
+from livematte.frames import AlphaArray, AudioPacket, DevicePicture, Frame, StreamInfo, Timestamp
 from livematte.reporting import Once, Reporter
 from livematte.sources.audio import Sound, audio_tracks
 from livematte.sources.metadata import kept_metadata, start_timecode
@@ -26,6 +26,9 @@ from livematte.sources.orientation import Orientation, of_frame
 from livematte.sources.pictures import PictureChain, Tags
 from livematte.sources.reader import Reader
 from livematte.sources.timing import Repair, Window, fraction, is_variable, shift_timecode
+
+if TYPE_CHECKING:
+    from livematte.sources.nvdec_surface import DeviceChain
 
 _NO_TIMESTAMPS: Final = 0x80
 """AVFMT_NOTIMESTAMPS: the format stores no times (raw H.264, HEVC, MPEG-4)."""
@@ -46,18 +49,22 @@ class VideoSource:
     def __init__(self, spec: str, settings: InputSettings, *, reporter: Reporter) -> None:
         self._say = Once(reporter)
         self._window = Window.from_settings(settings)
-        self._reader = Reader(spec)
+        self._reader = self._open(spec)
         try:
             self._prepare(settings, is_live=is_live_url(spec))
         except BaseException:
             self._reader.close()
             raise
 
+    def _open(self, spec: str) -> Reader:
+        """The container with its decoder; other decoders override it."""
+        return Reader(spec)
+
     def _prepare(self, settings: InputSettings, *, is_live: bool) -> None:
         reader = self._reader
         container, video = reader.container, reader.video
         self.name, self.is_live = reader.name, is_live
-        self.decoder = f"{reader.decoder.name} (software)"
+        self.decoder = f"{reader.decoder.name} ({reader.how})"
         flags = container.format.flags
         self._untimed = bool(flags & _NO_TIMESTAMPS)
         self._rate = fraction(video.average_rate) or fraction(video.guessed_rate) or fraction(video.base_rate)
@@ -79,7 +86,7 @@ class VideoSource:
             reader.seek(self._origin + self._window.start)
         variable = not is_live and not self._untimed and is_variable(reader.look_ahead(), reader.time_base)
         self._items = reader.items()
-        self._chain: PictureChain | None = None
+        self._chain: PictureChain | DeviceChain | None = None
         self._settings = settings
         self._pending = self._until_first_frame()
         self.info = self._describe(tracks, variable=variable)
@@ -257,19 +264,28 @@ class VideoSource:
                 "the input is interlaced; its lines pass as they are. For a cleaner edge, deinterlace it first "
                 "(ffmpeg -i IN -vf bwdif OUT)."
             )
-        self._chain = PictureChain(
-            picture,
-            orientation=orientation or Orientation(),
-            size=self._settings.size,
-            tags=Tags.of(self._reader.decoder),
-            reporter=self._say,
-        )
+        self._chain = self._make_chain(picture, orientation or Orientation())
         if self._window.start:
             return pts
         return round(self._origin / self._time_base) if self._rebase else 0
 
+    def _make_chain(self, first: av.VideoFrame, orientation: Orientation) -> PictureChain | DeviceChain:
+        """What brings decoded pictures into the run's form, set up by the first one."""
+        return PictureChain(
+            first,
+            orientation=orientation,
+            size=self._settings.size,
+            tags=Tags.of(self._reader.decoder),
+            reporter=self._say,
+        )
+
     def _frame(
-        self, picture: av.VideoFrame, alpha: AlphaArray | None, color: Any, time: Timestamp, duration: int | None
+        self,
+        picture: av.VideoFrame | DevicePicture,
+        alpha: AlphaArray | None,
+        color: Any,
+        time: Timestamp,
+        duration: int | None,
     ) -> Frame:
         ticks = 1 if self._untimed else (duration or None)
         frame = Frame(picture=picture, time=time, duration=ticks, index=self._index, color=color, alpha=alpha)
