@@ -65,6 +65,17 @@ def test_colours_follow_the_pictures_own_matrix_and_range(matrix: str, span: str
         assert np.abs(got.reshape(-1, 3) - want).max() <= (0.8 if span == "pc" and bits > 8 else 0.55)
 
 
+@pytest.mark.parametrize("span", ["tv", "pc"])
+@pytest.mark.parametrize("pix_fmt", ["yuv420p10le", "yuv422p10le", "yuv420p12le"])
+def test_colours_at_the_pictures_own_size(pix_fmt: str, span: str) -> None:
+    """libswscale's converter of 10-bit 4:2:0 to packed 16-bit RGB, taken where no side changes, gives wrong colours."""
+    bits = layout(pix_fmt).bits
+    values = (150 << (bits - 8), 125 << (bits - 8), 133 << (bits - 8))
+    got = to_rgb(flat_picture(pix_fmt, values), ColorSpec("bt709", span), 64, 48)
+    want = rgb_by_formula([np.full((1, 1), float(v)) for v in values], "bt709", span, bits)[0, 0]
+    assert np.abs(got.reshape(-1, 3) - want).max() <= 0.8
+
+
 @pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv444p", "yuv422p10le"])
 @pytest.mark.parametrize("size", [(448, 256), (224, 160)])
 def test_the_scaled_picture_is_the_exact_area_mean(pix_fmt: str, size: tuple[int, int]) -> None:

@@ -94,9 +94,9 @@ def to_rgb(picture: av.VideoFrame, color: ColorSpec, width: int, height: int) ->
     """
     shape = layout(picture.format.name)
     if color.is_hdr:
-        return _tone_mapped(_swscale(picture, color, shape, size=(width, height), target="rgb48le"), color, shape)
+        return _tone_mapped(_swscale(picture, color, shape, size=(width, height), target="gbrp16le"), color, shape)
     if shape.bits > 8 and color.color_range == "pc":
-        wide = _swscale(picture, color, shape, size=(width, height), target="rgb48le")
+        wide = _swscale(picture, color, shape, size=(width, height), target="gbrp16le")
         return np.asarray(cv2.convertScaleAbs(wide, alpha=255.0 / _white(color, shape)), np.uint8)
     narrow = _swscale(picture, color, shape, size=(width, height), target="rgb24")
     if shape.is_rgb and color.color_range == "tv":

@@ -13,18 +13,25 @@ from livematte import outputs as naming
 from livematte.compositing import Compositor
 from livematte.config import Settings
 from livematte.frames import StreamInfo
+from livematte.matting.base import Matting
+from livematte.matting.device.backdrop import ReadyCompositor
+from livematte.matting.device.network import DrivingEngine
+from livematte.matting.device.opening import open_device_matting, runs_on_device
 from livematte.matting.host import HostMatting
 from livematte.models.load import LoadedModel, load_model
 from livematte.models.session import Session, second_sessions
-from livematte.pipeline import Pipeline
+from livematte.pipeline import Compositing, Pipeline
 from livematte.progress import Observer, Watch
 from livematte.rate import ConstantRate, constant_rate
 from livematte.reporting import LogReporter, Once, Reporter
+from livematte.runtimes.base import Engine
 from livematte.sinks import open_sink
 from livematte.sinks.base import Sink
 from livematte.sinks.formats import Advice, advice_for, files_of, format_for
 from livematte.sources import open_source
 from livematte.sources.base import Source
+from livematte.sources.nvdec import open_nvdec
+from livematte.sources.video import VideoSource
 from livematte.stats import Progress, Stats
 
 
@@ -108,8 +115,8 @@ class Conversion:
     _source: Source | None = None
     _info: StreamInfo | None = None
     _sinks: list[Sink] = field(default_factory=list)
-    _compositor: Compositor | None = None
-    _matting: HostMatting | None = None
+    _compositor: Compositing | None = None
+    _matting: Matting | None = None
     _rate: ConstantRate | None = None
     stats: Stats = field(default_factory=Stats)
     """Busy time of each stage, filled by `run`."""
@@ -146,8 +153,6 @@ class Conversion:
         ]
         if self.probe is not None:
             self._sinks = [self.probe.sink(sink, info) for sink in self._sinks]
-        if any(sink.wants == "composite" for sink in self._sinks) and settings.output.background is not None:
-            self._compositor = Compositor(settings.output.background, info, reporter=self.reporter)
         if settings.output.constant_rate is not None:
             self._rate = ConstantRate(constant_rate(settings.output.constant_rate, info))
             self.reporter.note(f"the output gets a constant {float(self._rate.rate):.6g} frames a second.")
@@ -155,19 +160,56 @@ class Conversion:
             self.reporter.note("every picture keeps its own time. For editors that drift, use --constant-rate.")
         if self.loaded is None:
             self.loaded, self._owns_model = load_model(settings.model, reporter=self.reporter), True
-        self._matting = HostMatting(
-            Session(self.loaded, is_file=not self._source.is_live),
-            settings.matting,
-            info=info,
-            wide_alpha=any(sink.alpha_bits > 8 for sink in self._sinks),
-            wants_foreground=any(sink.wants != "alpha" for sink in self._sinks),
-            reporter=self.reporter,
-            timer=self.stats,
-            is_live=self._source.is_live,
-            second=second_sessions(self.loaded, is_file=not self._source.is_live),
-        )
+        self._open_matting(info)
         encoders = ", ".join(sink.encoder for sink in self._sinks)
         self.status = f"{self.loaded.describe()} | {self._source.decoder} -> {encoders}"
+
+    def _open_matting(self, info: StreamInfo) -> None:
+        """Matting and, where a sink wants one, what makes composites: on the GPU where all of it can be done there."""
+        assert self.loaded is not None
+        assert self._source is not None
+        settings, is_live = self.settings, self._source.is_live
+        background = settings.output.background
+        wants_composite = background is not None and any(sink.wants == "composite" for sink in self._sinks)
+        wide_alpha = any(sink.alpha_bits > 8 for sink in self._sinks)
+        wants_foreground = any(sink.wants != "alpha" for sink in self._sinks)
+        if runs_on_device(self.loaded, settings, info, is_live=is_live, reporter=self.reporter):
+            self._decode_on_device(self.loaded.engine)
+            self._matting = open_device_matting(
+                self.loaded,
+                settings,
+                info,
+                wide_alpha=wide_alpha,
+                wants_foreground=any(sink.wants == "straight" for sink in self._sinks),
+                wants_composite=wants_composite,
+                reporter=self.reporter,
+                timer=self.stats,
+                is_live=is_live,
+            )
+            self._compositor = ReadyCompositor() if wants_composite else None
+            return
+        if wants_composite:
+            assert background is not None
+            self._compositor = Compositor(background, info, reporter=self.reporter)
+        self._matting = HostMatting(
+            Session(self.loaded, is_file=not is_live),
+            settings.matting,
+            info=info,
+            wide_alpha=wide_alpha,
+            wants_foreground=wants_foreground,
+            reporter=self.reporter,
+            timer=self.stats,
+            is_live=is_live,
+            second=second_sessions(self.loaded, is_file=not is_live),
+        )
+
+    def _decode_on_device(self, engine: Engine) -> None:
+        """Let the network's GPU decode the clip too; what it cannot decode stays with the processor, which is said."""
+        if isinstance(engine, DrivingEngine) and isinstance(self._source, VideoSource) and self.probe is None:
+            self._source.close()
+            self._source = open_nvdec(
+                self.source_spec, self.settings.input, driver=engine.driver, reporter=self.reporter
+            )
 
     def run(self, observer: Observer | None = None, stop: threading.Event | None = None) -> ConvertSummary:
         """Convert. `observer` gets a `Progress` about five times a second; `stop`, once set, ends as Ctrl-C does.

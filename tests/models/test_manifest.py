@@ -44,10 +44,12 @@ def test_what_is_embedded_has_a_model_card_for_these_bytes() -> None:
 
 
 def test_embedded_bytes_are_the_manifests() -> None:
-    (weights,) = catalogue.by_name("auto").graph.weights
-    data = (ENGINES / weights.file).read_bytes()
-    assert hashlib.sha256(data).hexdigest() == weights.sha256
-    assert len(data) == weights.size_bytes
+    files = catalogue.by_name("auto").graph.weights
+    assert [one.precision for one in files] == ["fp32", "int8"]
+    for weights in files:
+        data = (ENGINES / weights.file).read_bytes()
+        assert hashlib.sha256(data).hexdigest() == weights.sha256
+        assert len(data) == weights.size_bytes
 
 
 def test_every_fetchable_file_is_pinned() -> None:

@@ -353,5 +353,5 @@ def test_auto_goes_on_past_a_gpu_that_fails_and_says_so(monkeypatch: pytest.Monk
     reporter = ListReporter()
     loaded = load_model(ModelSettings(), reporter=reporter)
     assert loaded.engine.device == "cpu"
-    assert "cuda was passed over: the driver is too old." in loaded.describe()
-    assert reporter.warnings == ["cuda was passed over: the driver is too old."]
+    assert "onnxruntime on cuda was passed over: the driver is too old." in loaded.describe()
+    assert reporter.warnings == ["onnxruntime on cuda was passed over: the driver is too old."]

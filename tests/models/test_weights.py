@@ -201,4 +201,5 @@ def test_bring_prints_the_publishers_command() -> None:
 def test_embedded_needs_no_fetch() -> None:
     path = fetch(catalogue.by_name("auto"), FetchOptions(), reporter=ListReporter())
     assert path.name == "livematte-s.onnx"
-    assert [found.is_good for found in verify([catalogue.by_name("auto")])] == [True]
+    found = verify([catalogue.by_name("auto")])
+    assert [(one.precision, one.is_good) for one in found] == [("fp32", True), ("int8", True)]

@@ -140,6 +140,7 @@ def test_threads_follow_affinity_and_quota(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_auto_takes_a_gpu_only_where_the_library_can(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(choice, "nvidia_gpus", lambda: ("NVIDIA Test 1",))
+    monkeypatch.setattr(choice, "_installed_plans", list)
     monkeypatch.setattr(choice, "present_devices", lambda _: ["cpu"])
     assert [one.device for one in choice.candidates("auto", "auto")] == ["cpu"]
     assert "NVIDIA Test 1 is here and not used" in choice.passed_over_gpu()[0]
@@ -147,6 +148,23 @@ def test_auto_takes_a_gpu_only_where_the_library_can(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(choice, "present_devices", lambda _: ["cpu", "cuda"])
     assert [one.device for one in choice.candidates("auto", "auto")] == ["cuda", "cpu"]
     assert [one.device for one in choice.candidates("auto", "cuda:1")] == ["cuda:1"]
+
+
+def test_auto_takes_a_compiled_plan_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choice, "nvidia_gpus", lambda: ("NVIDIA Test 1",))
+    monkeypatch.setattr(choice, "_installed_plans", lambda: ["tensorrt", "tensorrt-rtx"])
+    monkeypatch.setattr(choice, "present_devices", lambda _: ["cpu", "cuda"])
+    found = [(one.runtime, one.device) for one in choice.candidates("auto", "auto")]
+    assert found == [
+        ("tensorrt", "cuda"), ("tensorrt-rtx", "cuda"), ("onnxruntime", "cuda"), ("onnxruntime", "cpu"),
+    ]  # fmt: skip
+    assert choice.candidates("auto", "cuda:1")[-1] == choice.Candidate("onnxruntime", "cuda:1")
+    assert choice.candidates("auto", "cpu") == (choice.Candidate("onnxruntime", "cpu"),)
+
+
+def test_plans_are_for_gpus() -> None:
+    assert choice.candidates("tensorrt-rtx", "auto") == (choice.Candidate("tensorrt-rtx", "cuda"),)
+    assert choice.candidates("openvino", "auto") == (choice.Candidate("openvino", "cpu"),)
 
 
 def test_no_gpu_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,7 +189,7 @@ def test_a_runtime_that_does_not_exist_ends_with_5_and_the_names() -> None:
     from livematte.runtimes import choice
 
     with pytest.raises(
-        DeviceError, match=r"no runtime 'foo'.*auto, onnxruntime, openvino, null.*pip install"
+        DeviceError, match=r"no runtime 'foo'.*auto, onnxruntime, openvino, tensorrt, tensorrt-rtx, null.*pip install"
     ) as caught:
         choice.candidates("foo", "auto")
     assert caught.value.exit_code == 5

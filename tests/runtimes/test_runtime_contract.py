@@ -145,7 +145,7 @@ def test_device_that_is_not_there(runtime: str, tmp_path: Path) -> None:
 
 
 def test_unknown_runtime() -> None:
-    with pytest.raises(UsageError, match="null, onnxruntime, openvino"):
+    with pytest.raises(UsageError, match="null, onnxruntime, openvino, tensorrt, tensorrt-rtx"):
         RUNTIMES.load("abacus")
 
 

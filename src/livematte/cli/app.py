@@ -48,6 +48,7 @@ def build() -> App:
     app.command(f"{here}.app_command:app", name="app", help="A page to drop clips and photos on; no camera.")
     app.command(f"{here}.demo:demo", name="demo", help="See it work on a clip that it makes itself.")
     app.command(f"{here}.model:app", name="model", help="List, show, fetch and verify networks.")
+    app.command(f"{here}.engine:app", name="engine", help="Compile networks for NVIDIA GPUs; list and remove plans.")
     app.command(f"{here}.bench:app", name="bench", help="How fast this machine is, stage by stage.")
     app.command(f"{here}.evaluate:evaluate", name="evaluate", help="Measure mattes against true ones.")
     app.command(f"{here}.completion:completion", name="completion", help="Names and options at the Tab key.")

@@ -207,7 +207,7 @@ def _open(
         except DeviceError as error:
             if at == len(wanted) - 1:
                 raise
-            passed_over.append(f"{candidate.device} was passed over: {error}")
+            passed_over.append(f"{candidate.runtime} on {candidate.device} was passed over: {error}")
             reporter.warn(passed_over[-1])
     raise AssertionError("candidates() gave none")
 

@@ -9,8 +9,10 @@ RUNTIMES: Registry[EngineFactory] = Registry(
     "runtime",
     {
         # None names an extra: the modules themselves say what to install; of ONNX Runtime there are two packages.
-        "onnxruntime": Backend("livematte.runtimes.onnxruntime_engine", "OnnxRuntimeEngine"),
+        "onnxruntime": Backend("livematte.runtimes.ort_slots", "open_onnxruntime"),
         "openvino": Backend("livematte.runtimes.openvino_engine", "OpenVINOEngine"),
+        "tensorrt": Backend("livematte.runtimes.tensorrt.engine", "TensorRTEngine"),
+        "tensorrt-rtx": Backend("livematte.runtimes.tensorrt.engine", "TensorRTRTXEngine"),
         "null": Backend("livematte.runtimes.null_engine", "NullEngine"),
     },
 )

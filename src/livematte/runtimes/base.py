@@ -26,7 +26,8 @@ class TensorSpec:
 class DeviceStream(Protocol):
     """An ordered queue of work on a device; its `handle` is the driver's pointer."""
 
-    handle: int
+    @property
+    def handle(self) -> int: ...
 
 
 class Binding(Protocol):

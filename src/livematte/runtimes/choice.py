@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import ctypes.util
+import importlib.util
 import re
 import sys
 from dataclasses import dataclass
@@ -24,22 +25,47 @@ class Candidate:
 
 
 def candidates(runtime: str, device: str) -> tuple[Candidate, ...]:
-    """What to open, best first. More than one only where `device` is `auto`: a named device is never replaced.
+    """What to open, best first. More than one only where `auto` leaves a choice: a named device is never replaced.
 
-    auto takes an NVIDIA GPU where one is seen and the installed ONNX Runtime can use it, else the processor. Core ML
-    and DirectML are taken by name only: neither was measured.
+    On an NVIDIA GPU auto takes a TensorRT plan where TensorRT is installed, TensorRT-RTX, ONNX Runtime's CUDA, and, if
+    the device is auto too, the processor. Core ML, DirectML and OpenVINO are taken by name only: which is faster was
+    not measured on enough machines.
     """
-    chosen = "onnxruntime" if runtime == "auto" else runtime
-    if chosen not in RUNTIMES:
+    if runtime != "auto" and runtime not in RUNTIMES:
         raise DeviceError(
             f"there is no runtime '{runtime}' in this version. There are auto, {', '.join(RUNTIMES)}. ONNX Runtime, "
             f"which auto takes, comes with: {INSTALL['cpu']}"
         )
+    if runtime in _PLANS:
+        return (Candidate(runtime, "cuda" if device == "auto" else device),)
+    if runtime != "auto":
+        return (Candidate(runtime, "cpu" if device == "auto" else device),)
+    if device.partition(":")[0] == "cuda":
+        return (*(Candidate(name, device) for name in _installed_plans()), Candidate("onnxruntime", device))
     if device != "auto":
-        return (Candidate(chosen, device),)
-    if chosen == "onnxruntime" and nvidia_gpus() and "cuda" in present_devices(load_library()):
-        return (Candidate(chosen, "cuda"), Candidate(chosen, "cpu"))
-    return (Candidate(chosen, "cpu"),)
+        return (Candidate("onnxruntime", device),)
+    found: list[Candidate] = []
+    if nvidia_gpus():
+        found += [Candidate(name, "cuda") for name in _installed_plans()]
+        if has_cuda():
+            found.append(Candidate("onnxruntime", "cuda"))
+    return (*found, Candidate("onnxruntime", "cpu"))
+
+
+_PLANS = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
+"""Runtimes that compile a plan for the GPU -> their module."""
+
+
+def _installed_plans() -> list[str]:
+    return [name for name, module in _PLANS.items() if importlib.util.find_spec(module) is not None]
+
+
+def has_cuda() -> bool:
+    """Whether the installed ONNX Runtime carries CUDA; False where none is installed."""
+    try:
+        return "cuda" in present_devices(load_library())
+    except DeviceError:
+        return False
 
 
 def passed_over_gpu() -> tuple[str, ...]:
@@ -47,12 +73,8 @@ def passed_over_gpu() -> tuple[str, ...]:
     gpus = nvidia_gpus()
     if not gpus:
         return ()
-    try:
-        has_cuda = "cuda" in present_devices(load_library())
-    except DeviceError:
-        has_cuda = False
     names = ", ".join(gpus)
-    if has_cuda:
+    if has_cuda():
         return (f"{names} is here and not used; ask for it with --device cuda to see why",)
     return (f"{names} is here and not used, because this ONNX Runtime has no CUDA; use it with: {INSTALL['cuda']}",)
 
