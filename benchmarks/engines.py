@@ -72,7 +72,7 @@ def measure(model: str, engine: str, options: argparse.Namespace, reference: Alp
         mine = alphas(case.settings().model, case.spec(), 12)
         run = as_run(case, [run_case(case, lambda frames, fps: None) for _ in range(options.rounds)])
     except LivematteError as error:
-        return row | {"not_run": str(error)}
+        return row | {"not_run": str(error).replace(str(Path(model).parent) + "/", "") if "/" in model else str(error)}
     if not reference:
         reference += mine
     off = [np.abs(a - b) for a, b in zip(mine, reference, strict=True)]
