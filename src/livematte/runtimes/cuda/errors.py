@@ -209,9 +209,12 @@ PACKAGES: dict[str, str] = {
 
 
 class CudaError(DeviceError):
-    """CUDA failed. `code` is its number; after a fatal one the context is dead and only a new process helps."""
+    """CUDA failed. `code` is its number; after a fatal one the context is dead and only a new process helps.
 
-    def __init__(self, message: str, code: int) -> None:
+    A copy that was made of the message alone, as pickle makes it, has CUDA's code for "unknown".
+    """
+
+    def __init__(self, message: str, code: int = 999) -> None:
         super().__init__(message)
         self.code = code
 
