@@ -19,7 +19,7 @@ from livematte.runtimes.kernels import FOLDER, KERNELS, SOURCES, KernelLibrary
 from livematte.runtimes.kernels import compile as compiling
 from livematte.runtimes.kernels.cubins import CubinCache
 
-CHIPS = ("sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120")
+CHIPS = ("sm_75", "sm_89", "sm_90", "sm_120")
 
 
 @pytest.fixture

@@ -50,7 +50,8 @@ def _finished(client: Client, job: dict[str, Any]) -> dict[str, Any]:
 
 
 def _kept(uploads: Path) -> list[str]:
-    return [path.name for path in uploads.rglob("*") if path.is_file() and path.suffix != ".lock"]
+    # Not rglob: it fails where a folder goes away while it looks.
+    return [name for _, _, names in os.walk(uploads) for name in names if not name.endswith(".lock")]
 
 
 # -- names ---------------------------------------------------------------------------------------------------------
