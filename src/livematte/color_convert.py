@@ -79,6 +79,16 @@ class _Scalers(threading.local):
 
 
 _scalers = _Scalers()
+_sharing = tuple(threading.Lock() for _ in range(64))
+
+
+def sharing(picture: av.VideoFrame) -> threading.Lock:
+    """Hold this while `picture` is converted: several outputs may convert one picture at once, each in its own thread.
+
+    PyAV writes what it was asked for into the source picture's own tags while it converts, and puts them back afterwards;
+    another thread that converts the same picture meanwhile gets the wrong matrix or range. Pictures share 64 locks.
+    """
+    return _sharing[id(picture) // 64 % len(_sharing)]
 
 
 def to_rgb(picture: av.VideoFrame, color: ColorSpec, width: int, height: int) -> RgbImage:
@@ -114,17 +124,18 @@ def _swscale(
         picture.colorspace = 9  # PyAV 17 knows no BT.2020 argument and reads the picture's own tag instead
     span = SWS_RANGES["pc"] if shape.is_rgb else SWS_RANGES[color.color_range]
     key = (shape.pix_fmt, picture.width, picture.height, width, height, target, matrix, span)
-    converted = _scalers.get(key).reformat(
-        picture,
-        width=width,
-        height=height,
-        format=target,
-        src_colorspace=matrix,
-        src_color_range=span,
-        dst_color_range=SWS_RANGES["pc"],
-        interpolation=_AREA_RGB if shape.is_rgb else _AREA,
-        threads=1,
-    )
+    with sharing(picture):
+        converted = _scalers.get(key).reformat(
+            picture,
+            width=width,
+            height=height,
+            format=target,
+            src_colorspace=matrix,
+            src_color_range=span,
+            dst_color_range=SWS_RANGES["pc"],
+            interpolation=_AREA_RGB if shape.is_rgb else _AREA,
+            threads=1,
+        )
     return cast(PlaneArray, converted.to_ndarray())
 
 
