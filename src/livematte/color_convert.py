@@ -85,7 +85,7 @@ _sharing = tuple(threading.Lock() for _ in range(64))
 def sharing(picture: av.VideoFrame) -> threading.Lock:
     """Hold this while `picture` is converted: several outputs may convert one picture at once, each in its own thread.
 
-    PyAV writes what it was asked for into the source picture's own tags while it converts, and puts them back afterwards;
+    PyAV writes what it was asked for into the source picture's own tags while it converts, and puts them back then;
     another thread that converts the same picture meanwhile gets the wrong matrix or range. Pictures share 64 locks.
     """
     return _sharing[id(picture) // 64 % len(_sharing)]
