@@ -14,9 +14,7 @@ from livematte.compositing import Compositor
 from livematte.config import Settings
 from livematte.frames import StreamInfo
 from livematte.matting.base import Matting
-from livematte.matting.device.backdrop import ReadyCompositor
-from livematte.matting.device.network import DrivingEngine
-from livematte.matting.device.opening import open_device_matting, runs_on_device
+from livematte.matting.device.network import DeviceEngine, DrivingEngine
 from livematte.matting.host import HostMatting
 from livematte.models.load import LoadedModel, load_model
 from livematte.models.session import Session, second_sessions
@@ -30,7 +28,6 @@ from livematte.sinks.base import Sink
 from livematte.sinks.formats import Advice, advice_for, files_of, format_for
 from livematte.sources import open_source
 from livematte.sources.base import Source
-from livematte.sources.nvdec import open_nvdec
 from livematte.sources.video import VideoSource
 from livematte.stats import Progress, Stats
 
@@ -173,20 +170,9 @@ class Conversion:
         wants_composite = background is not None and any(sink.wants == "composite" for sink in self._sinks)
         wide_alpha = any(sink.alpha_bits > 8 for sink in self._sinks)
         wants_foreground = any(sink.wants != "alpha" for sink in self._sinks)
-        if runs_on_device(self.loaded, settings, info, is_live=is_live, reporter=self.reporter):
-            self._decode_on_device(self.loaded.engine)
-            self._matting = open_device_matting(
-                self.loaded,
-                settings,
-                info,
-                wide_alpha=wide_alpha,
-                wants_foreground=any(sink.wants == "straight" for sink in self._sinks),
-                wants_composite=wants_composite,
-                reporter=self.reporter,
-                timer=self.stats,
-                is_live=is_live,
-            )
-            self._compositor = ReadyCompositor() if wants_composite else None
+        if isinstance(self.loaded.engine, DeviceEngine) and self._opened_on_device(
+            self.loaded, info, wide_alpha=wide_alpha, wants_composite=wants_composite
+        ):
             return
         if wants_composite:
             assert background is not None
@@ -203,8 +189,37 @@ class Conversion:
             second=second_sessions(self.loaded, is_file=not is_live),
         )
 
+    def _opened_on_device(
+        self, loaded: LoadedModel, info: StreamInfo, *, wide_alpha: bool, wants_composite: bool
+    ) -> bool:
+        """Open matting on the network's GPU; False, and said why, where something asked for cannot be done there."""
+        # Not at import: 0.1 s that a start without a GPU need not spend.
+        from livematte.matting.device.backdrop import ReadyCompositor
+        from livematte.matting.device.opening import open_device_matting, runs_on_device
+
+        assert self._source is not None
+        is_live = self._source.is_live
+        if not runs_on_device(loaded, self.settings, info, is_live=is_live, reporter=self.reporter):
+            return False
+        self._decode_on_device(loaded.engine)
+        self._matting = open_device_matting(
+            loaded,
+            self.settings,
+            info,
+            wide_alpha=wide_alpha,
+            wants_foreground=any(sink.wants == "straight" for sink in self._sinks),
+            wants_composite=wants_composite,
+            reporter=self.reporter,
+            timer=self.stats,
+            is_live=is_live,
+        )
+        self._compositor = ReadyCompositor() if wants_composite else None
+        return True
+
     def _decode_on_device(self, engine: Engine) -> None:
         """Let the network's GPU decode the clip too; what it cannot decode stays with the processor, which is said."""
+        from livematte.sources.nvdec import open_nvdec
+
         if isinstance(engine, DrivingEngine) and isinstance(self._source, VideoSource) and self.probe is None:
             self._source.close()
             self._source = open_nvdec(

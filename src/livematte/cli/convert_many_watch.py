@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 from livematte.cli.console import Console
 from livematte.cli.convert_many import Batch, convert_next, is_done_already, target_of
 from livematte.config import Settings
-from livematte.errors import LivematteError, UsageError
-from livematte.sources.folder_watch import POLL_SECONDS, FolderWatch, unreadable_text, why_not_whole
+from livematte.sources.folder_watch import POLL_SECONDS, FolderWatch, same_name, why_not_whole
 
 if TYPE_CHECKING:
     from livematte.models.load import LoadedModel
@@ -34,7 +33,6 @@ class Watch:
     clock: Callable[[], float] = time.monotonic
     _owners: dict[str, str] = field(default_factory=dict)
     """Output -> the input that it belongs to."""
-    _said_unreadable: set[Path] = field(default_factory=set)
 
     def run(self) -> None:
         """Until Ctrl-C: then `KeyboardInterrupt` while it waits, `Interrupted` (which names what is kept) in a clip."""
@@ -50,7 +48,7 @@ class Watch:
             else:
                 self._take(arrival)
             found = watch.look()
-            self._say_unreadable(watch)
+            watch.say_unreadable(self.console)
 
     def _wait(self, unfinished: Sequence[str]) -> None:
         try:
@@ -90,7 +88,7 @@ class Watch:
         if target is not None:
             owner = self._owners.setdefault(target, one.spec)
             if owner != one.spec:
-                self.batch.fail(one.shown, _same_name(one, owner, target), self.console)
+                self.batch.fail(one.shown, same_name(one.shown, owner, target), self.console)
                 return
             if arrival.is_again:
                 self.console.note(f"{one.shown} has changed since it was taken, so {target} is made anew.")
@@ -101,22 +99,6 @@ class Watch:
         self.console.event("taken", {"input": one.shown, "output": target})
         convert_next(one, target, settings, self.console, loaded=self.loaded, batch=self.batch)
 
-    def _say_unreadable(self, watch: FolderWatch) -> None:
-        """Once when a folder goes away, and once when it is back."""
-        for folder, error in watch.unreadable.items():
-            if folder not in self._said_unreadable:
-                self.console.warn(unreadable_text(folder, error))
-        for folder in self._said_unreadable - watch.unreadable.keys():
-            self.console.note(f"the folder '{folder}' can be read again.")
-        self._said_unreadable = set(watch.unreadable)
-
 
 def _clips(number: int) -> str:
     return f"{number} clip" if number == 1 else f"{number} clips"
-
-
-def _same_name(one: InputSpec, owner: str, target: str) -> LivematteError:
-    return UsageError(
-        f"{owner} and {one.shown} would both be written to {target}. Rename one of them, or put it into a subfolder: "
-        "those are mirrored."
-    )

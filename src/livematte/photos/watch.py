@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from livematte.config import Settings
-from livematte.errors import LivematteError, SourceError, UsageError
+from livematte.errors import LivematteError, SourceError
 from livematte.photos.files import Naming, PhotoJob, job_below
 from livematte.photos.options import PhotoListener, PhotoOptions, PhotoSummary
 from livematte.photos.stills import read_still
 from livematte.photos.workshop import Wanted, Workshop
 from livematte.reporting import Once, Reporter
-from livematte.sources.folder_watch import POLL_SECONDS, Arrival, FolderWatch, unreadable_text
+from livematte.sources.folder_watch import POLL_SECONDS, Arrival, FolderWatch, same_name
 from livematte.sources.inputs import PICTURE_SUFFIXES, InputSpec
 
 _MOST_AT_A_TIME = 16
@@ -37,7 +37,6 @@ class PhotoWatch:
     clock: Callable[[], float] = time.monotonic
     _owners: dict[str, str] = field(default_factory=dict)
     """Output -> the picture that it belongs to."""
-    _said_unreadable: set[Path] = field(default_factory=set)
 
     def batches(self) -> Iterator[PhotoSummary]:
         """What came of the pictures, some at a time, until Ctrl-C while it waits; in a picture it passes through.
@@ -59,7 +58,7 @@ class PhotoWatch:
         try:
             while True:
                 found = watch.look()
-                self._say_unreadable(watch)
+                watch.say_unreadable(self.reporter)
                 arrivals = self._arrivals(watch, found)
                 if not arrivals:
                     try:
@@ -89,7 +88,7 @@ class PhotoWatch:
             if arrival.error is not None:
                 self._fail(source, arrival.error, summary)
             elif owner != source:
-                self._fail(source, _same_name(source, owner, job.target), summary)
+                self._fail(source, same_name(source, owner, job.target), summary)
             elif os.path.exists(job.target) and not (arrival.is_again or self.options.overwrite):
                 summary.skipped.append((source, job.target))
             else:
@@ -107,15 +106,6 @@ class PhotoWatch:
         path = Path(spec.spec)
         return next(folder for folder in self.folders if folder / spec.relative_folder / path.name == path)
 
-    def _say_unreadable(self, watch: FolderWatch) -> None:
-        """Once when a folder goes away, and once when it is back."""
-        for folder, error in watch.unreadable.items():
-            if folder not in self._said_unreadable:
-                self.reporter.warn(unreadable_text(folder, error))
-        for folder in self._said_unreadable - watch.unreadable.keys():
-            self.reporter.note(f"the folder '{folder}' can be read again.")
-        self._said_unreadable = set(watch.unreadable)
-
 
 def why_not_whole(path: Path) -> LivematteError | None:
     """Why a file does not open as a picture, or None where it does."""
@@ -126,10 +116,3 @@ def why_not_whole(path: Path) -> LivematteError | None:
     except OSError as error:
         return SourceError(f"{path} cannot be read: {error.strerror or error}. Check its permissions.")
     return None
-
-
-def _same_name(source: str, owner: str, target: str) -> LivematteError:
-    return UsageError(
-        f"{owner} and {source} would both be written to {target}. Rename one of them, or put it into a subfolder: "
-        "those are mirrored."
-    )

@@ -14,6 +14,7 @@ from pathlib import Path
 from livematte.errors import DeviceError
 from livematte.runtimes import RUNTIMES
 from livematte.runtimes.ort_library import INSTALL, load_library, present_devices
+from livematte.runtimes.tensorrt.library import DIALECTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +53,8 @@ def candidates(runtime: str, device: str) -> tuple[Candidate, ...]:
     return (*found, Candidate("onnxruntime", "cpu"))
 
 
-_PLANS = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
-"""Runtimes that compile a plan for the GPU -> their module."""
+_PLANS: dict[str, str] = {dialect.runtime: dialect.module for dialect in DIALECTS}
+"""Runtimes that compile a plan for the GPU, best first -> their module."""
 
 
 def _installed_plans() -> list[str]:

@@ -22,7 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from livematte.errors import LivematteError, SourceError
+from livematte.errors import LivematteError, SourceError, UsageError
+from livematte.reporting import Reporter
 from livematte.sources.ffmpeg_errors import reason
 from livematte.sources.inputs import VIDEO_SUFFIXES, InputSpec, natural_key
 
@@ -79,6 +80,7 @@ class FolderWatch:
         self._suffixes = suffixes
         self._clock = clock
         self._seen: dict[str, _Seen] = {}
+        self._said_unreadable: set[Path] = set()
         self.unreadable: dict[Path, OSError] = {}
         """Folders that the last look could not read (a share that went away), with the reason. What was seen in them
         stays known."""
@@ -129,6 +131,17 @@ class FolderWatch:
         """Those of what `look` found that have not been given out: they still grow, or do not open yet."""
         return [one.spec for one in found if not self._seen[one.spec].is_settled]
 
+    def say_unreadable(self, reporter: Reporter) -> None:
+        """Once when a folder goes away, and once when it is back."""
+        for folder, error in self.unreadable.items():
+            if folder not in self._said_unreadable:
+                reporter.warn(
+                    f"the folder '{folder}' cannot be read: {reason(error)}. It is looked at again until it can."
+                )
+        for folder in self._said_unreadable - self.unreadable.keys():
+            reporter.note(f"the folder '{folder}' can be read again.")
+        self._said_unreadable = set(self.unreadable)
+
     def _walk(self, folder: Path) -> Iterator[tuple[Path, _Stamp]]:
         try:
             with os.scandir(folder) as entries:
@@ -158,9 +171,12 @@ def is_wanted_name(name: str, suffixes: Collection[str] = VIDEO_SUFFIXES) -> boo
     return path.suffix in suffixes and not path.stem.endswith(".part") and not name.startswith("~")
 
 
-def unreadable_text(folder: Path, error: OSError) -> str:
-    """For the person: a folder that cannot be read at the moment."""
-    return f"the folder '{folder}' cannot be read: {reason(error)}. It is looked at again until it can."
+def same_name(name: str, owner: str, target: str) -> LivematteError:
+    """Two inputs would become one output."""
+    return UsageError(
+        f"{owner} and {name} would both be written to {target}. Rename one of them, or put it into a subfolder: "
+        "those are mirrored."
+    )
 
 
 def why_not_whole(path: Path) -> LivematteError | None:
