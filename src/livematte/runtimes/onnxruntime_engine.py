@@ -29,10 +29,12 @@ from livematte.runtimes.feeds import InputBuffers, check_shapes
 from livematte.runtimes.options import EngineOptions
 from livematte.runtimes.ort_library import (
     PROVIDERS,
+    check_opened,
     check_provider,
     load_failed,
     load_library,
     provider_of,
+    provider_settings,
     run_failed,
 )
 from livematte.runtimes.placement import NodeRun, node_runs
@@ -65,9 +67,7 @@ class OnnxRuntimeEngine:
             raise
         except Exception as error:  # every class of the library is told apart in load_failed
             raise load_failed(error, path, options.device) from error
-        got = self.session.get_providers()[0]
-        if got != provider:
-            raise load_failed(RuntimeError(f"the session was opened on {got} instead"), path, options.device)
+        check_opened(self.session, provider, path, options.device)
         self.device = _device_name(options.device)
         self.precision = options.computes_in or options.precision
         self.inputs = tuple(_spec(item) for item in self.session.get_inputs())
@@ -116,13 +116,8 @@ class OnnxRuntimeEngine:
         return options
 
     def _open(self, provider: str, options: Any) -> Any:
-        settings: dict[str, str] = {}
-        if provider in ("CUDAExecutionProvider", "TensorrtExecutionProvider", "DmlExecutionProvider"):
-            settings["device_id"] = _device_name(self._options.device).partition(":")[2] or "0"
-        if provider == "CUDAExecutionProvider":
-            # Ten-bit mantissas put black specks into mattes of guided filters, and are on by default.
-            settings["use_tf32"] = "1" if self._options.computes_in == "tf32" else "0"
-            settings["arena_extend_strategy"] = "kSameAsRequested"
+        number = int(self._options.device.partition(":")[2] or 0)
+        settings = provider_settings(provider, number, tf32=self._options.computes_in == "tf32")
         return self._library.InferenceSession(str(self._path), options, providers=[(provider, settings)])
 
     @property

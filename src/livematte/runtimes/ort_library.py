@@ -99,6 +99,25 @@ def check_provider(library: Any, provider: str, device: str) -> None:
     )
 
 
+def provider_settings(provider: str, number: int, *, tf32: bool = False) -> dict[str, str]:
+    """The library's own options of a provider on the device with this number, as text; empty for the processor."""
+    settings: dict[str, str] = {}
+    if provider in ("CUDAExecutionProvider", "TensorrtExecutionProvider", "DmlExecutionProvider"):
+        settings["device_id"] = str(number)
+    if provider == "CUDAExecutionProvider":
+        # Ten-bit mantissas put black specks into mattes of guided filters, and are on by default.
+        settings["use_tf32"] = str(int(tf32))
+        settings["arena_extend_strategy"] = "kSameAsRequested"
+    return settings
+
+
+def check_opened(session: Any, provider: str, path: Path, device: str) -> None:
+    """DeviceError (5) where a session came up, as it does without a word, on another provider than was asked for."""
+    got = session.get_providers()[0]
+    if got != provider:
+        raise load_failed(RuntimeError(f"the session was opened on {got} instead"), path, device)
+
+
 def load_failed(error: Exception, path: Path, device: str) -> LivematteError:
     """What a failure to open a graph means."""
     text = " ".join(str(error).split())

@@ -27,7 +27,15 @@ from livematte.runtimes.graphs import GraphFacts, Precision, Prepared, prepare
 from livematte.runtimes.onnx_header import read_header
 from livematte.runtimes.onnxruntime_engine import OnnxRuntimeEngine
 from livematte.runtimes.options import EngineOptions
-from livematte.runtimes.ort_library import check_provider, load_failed, load_library, provider_of, run_failed
+from livematte.runtimes.ort_library import (
+    check_opened,
+    check_provider,
+    load_failed,
+    load_library,
+    provider_of,
+    provider_settings,
+    run_failed,
+)
 
 _SPARE_BYTES = 1 << 30
 """Device memory that is left to others: the desktop, the call, the decoder."""
@@ -225,9 +233,7 @@ class OrtSlots:
             raise
         except Exception as error:
             raise load_failed(error, self._ready.path, self.device) from error
-        if self._session.get_providers()[0] != provider:
-            got = self._session.get_providers()[0]
-            raise load_failed(RuntimeError(f"the session was opened on {got} instead"), self._ready.path, self.device)
+        check_opened(self._session, provider, self._ready.path, self.device)
         self._bindings = [self._bound(slot) for slot in range(self.slots)]
 
     def _bound(self, slot: int) -> Any:
@@ -245,14 +251,11 @@ class OrtSlots:
 
 def cuda_settings(driver: Driver, stream: Stream, *, precision: str, prefer_nhwc: bool) -> dict[str, str]:
     """The CUDA provider's options for slots on one stream; all as text, as the library wants them."""
-    return {
-        "device_id": str(driver.device.ordinal),
+    settings = provider_settings("CUDAExecutionProvider", driver.device.ordinal, tf32=precision == "tf32")
+    return settings | {
         "user_compute_stream": str(stream.handle),
         "enable_cuda_graph": "1",
-        # ten-bit mantissas put black specks into mattes of guided filters
-        "use_tf32": "1" if precision == "tf32" else "0",
         "prefer_nhwc": str(int(prefer_nhwc)),
-        "arena_extend_strategy": "kSameAsRequested",
         "gpu_mem_limit": str(max(driver.free_bytes() - _SPARE_BYTES, _SPARE_BYTES)),
     }
 
