@@ -9,26 +9,12 @@ from pathlib import Path
 import pytest
 from outcome import Command, Outcome
 from PIL import Image
+from watch_time import Step, WatchTime, nothing
 
 import livematte
 from livematte.photos import watch as photo_watch
 
-Step = Callable[[], object]
 PORTRAIT = Path(livematte.__file__).parent / "demo" / "portrait.jpg"
-
-
-class _Time:
-    """Seconds pass only where the loop waits; before each, a step of the test happens. After the last: Ctrl-C."""
-
-    def __init__(self, steps: list[Step]) -> None:
-        self.now = 1000.0
-        self.steps = steps
-
-    def wait(self, seconds: float) -> None:
-        self.now += seconds
-        if not self.steps:
-            raise KeyboardInterrupt
-        self.steps.pop(0)()
 
 
 Watching = Callable[..., Outcome]
@@ -39,7 +25,7 @@ def watching(command: Command, monkeypatch: pytest.MonkeyPatch) -> Watching:
     """`watching(steps, "inbox", "-o", "out/")`: a step a second, then four seconds of nothing, then Ctrl-C."""
 
     class Timed(photo_watch.PhotoWatch):
-        time: _Time
+        time: WatchTime
 
         def batches(self):
             self.wait, self.clock = Timed.time.wait, lambda: Timed.time.now
@@ -49,7 +35,7 @@ def watching(command: Command, monkeypatch: pytest.MonkeyPatch) -> Watching:
     Path("inbox").mkdir()
 
     def watch(steps: list[Step], *arguments: object) -> Outcome:
-        Timed.time = _Time([*steps, *[lambda: None] * 4])
+        Timed.time = WatchTime([*steps, *[nothing] * 4])
         return command("photo", *arguments, "--watch", "--json", "--quality", "fast")
 
     return watch
@@ -67,7 +53,7 @@ def person(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_what_is_there_then_what_arrives(watching: Watching, person: Path) -> None:
     shutil.copy(person, "inbox/a.jpg")
     Path("inbox/deep").mkdir()
-    done = watching([lambda: None, lambda: shutil.copy(person, "inbox/deep/b.jpg")], "inbox", "-o", "out/")
+    done = watching([nothing, lambda: shutil.copy(person, "inbox/deep/b.jpg")], "inbox", "-o", "out/")
     assert done.code == 0
     assert Path("out/a_alpha.png").exists()
     assert Path("out/deep/b_alpha.png").exists()
@@ -83,7 +69,7 @@ def test_a_copy_that_still_grows_is_waited_for(watching: Watching, person: Path)
     data = person.read_bytes()
     half = Path("inbox/a.jpg")
     half.write_bytes(data[: len(data) // 2])
-    done = watching([lambda: None] * 5 + [lambda: half.write_bytes(data)], "inbox", "-o", "out/")
+    done = watching([nothing] * 5 + [lambda: half.write_bytes(data)], "inbox", "-o", "out/")
     assert done.code == 0
     assert done.events[-1]["frames"] == 1
     assert done.events[-1]["failed"] == []
@@ -92,7 +78,7 @@ def test_a_copy_that_still_grows_is_waited_for(watching: Watching, person: Path)
 def test_what_never_opens_fails_at_once_and_at_the_end(watching: Watching, person: Path) -> None:
     Path("inbox/no.jpg").write_bytes(b"no picture")
     shutil.copy(person, "inbox/yes.jpg")
-    done = watching([lambda: None] * 32, "inbox", "-o", "out/")
+    done = watching([nothing] * 32, "inbox", "-o", "out/")
     assert done.code == 1
     assert [one["input"] for one in done.events[-1]["failed"]] == [str(Path("inbox/no.jpg"))]
     assert Path("out/yes_alpha.png").exists()
@@ -101,7 +87,7 @@ def test_what_never_opens_fails_at_once_and_at_the_end(watching: Watching, perso
 def test_what_failed_may_come_anew(watching: Watching, person: Path) -> None:
     target = Path("inbox/a.jpg")
     target.write_bytes(b"no picture")
-    done = watching([lambda: None] * 32 + [lambda: shutil.copy(person, target)], "inbox", "-o", "out/")
+    done = watching([nothing] * 32 + [lambda: shutil.copy(person, target)], "inbox", "-o", "out/")
     assert done.code == 0
     assert done.events[-1]["frames"] == 1
 
@@ -113,7 +99,7 @@ def test_two_pictures_for_one_result_and_results_that_exist(watching: Watching, 
     shutil.copy(person, "inbox/old.jpg")
     Path("out").mkdir()
     Path("out/old_alpha.png").write_bytes(b"mine")
-    done = watching([lambda: None] * 3, "inbox", "-o", "out/")
+    done = watching([nothing] * 3, "inbox", "-o", "out/")
     assert done.code == 1
     assert "both be written" in done.events[-1]["failed"][0]["message"]
     assert done.events[-1]["skipped"] == [str(Path("out/old_alpha.png"))]

@@ -14,30 +14,10 @@ from pathlib import Path
 
 import pytest
 from outcome import Command, Outcome
+from watch_time import Step, WatchTime, nothing
 
 from clipmaker import Clip, write_clip
 from livematte.cli import convert_many_watch
-
-Step = Callable[[], object]
-
-
-def _nothing() -> None:
-    """A second in which nothing comes."""
-
-
-class _Time:
-    """Seconds pass only where the loop waits; before each, a step of the test happens. After the last: Ctrl-C."""
-
-    def __init__(self, steps: Sequence[Step]) -> None:
-        self.now = 1000.0
-        self._steps = list(steps)
-
-    def wait(self, seconds: float) -> None:
-        self.now += seconds
-        if not self._steps:
-            raise KeyboardInterrupt
-        self._steps.pop(0)()
-
 
 Watching = Callable[..., Outcome]
 
@@ -47,7 +27,7 @@ def watching(command: Command, monkeypatch: pytest.MonkeyPatch) -> Watching:
     """`watching(steps, "inbox", "-o", "out/")`: a step a second, then four seconds of nothing, then Ctrl-C."""
 
     class Timed(convert_many_watch.Watch):
-        time: _Time
+        time: WatchTime
 
         def run(self) -> None:
             self.wait, self.clock = Timed.time.wait, lambda: Timed.time.now
@@ -57,7 +37,7 @@ def watching(command: Command, monkeypatch: pytest.MonkeyPatch) -> Watching:
     Path("inbox").mkdir()
 
     def watch(steps: Sequence[Step], *arguments: object, still: int = 4) -> Outcome:
-        Timed.time = _Time([*steps, *[_nothing] * still])
+        Timed.time = WatchTime([*steps, *[nothing] * still])
         return command("convert", *arguments, "--watch", "--json")
 
     return watch
@@ -85,7 +65,7 @@ def test_what_is_there_then_what_arrives(watching: Watching, small: Path) -> Non
         Path("inbox/day 2").mkdir()
         shutil.copy(small, "inbox/day 2/second.mp4")
 
-    done = watching([_nothing, _nothing, _nothing, arrive], "inbox", "-o", "out/")
+    done = watching([nothing, nothing, nothing, arrive], "inbox", "-o", "out/")
     assert done.code == 0, done.out
     assert _made() == ["day 2/second_alpha.mov", "first_alpha.mov"]
     assert [one["input"] for one in _events(done, "taken")] == [
@@ -105,7 +85,7 @@ def test_a_copy_that_still_grows_is_waited_for(watching: Watching, small: Path) 
         return lambda: target.write_bytes(content[: int(len(content) * share)])
 
     # Three seconds of stillness at half the file: it has not its index yet, so it does not open.
-    steps = [grow(0.3), grow(0.5), _nothing, _nothing, _nothing, grow(1.0)]
+    steps = [grow(0.3), grow(0.5), nothing, nothing, nothing, grow(1.0)]
     done = watching(steps, "inbox", "-o", "out/")
     assert done.code == 0, done.out
     assert _made() == ["slow_alpha.mov"]
@@ -125,14 +105,14 @@ def test_what_is_renamed_in_is_taken_and_scratch_is_not(watching: Watching, smal
     for name in ("up.mp4.crdownload", "own.part.mp4", ".hidden.mp4", "~lock.mp4", "notes.txt", "picture.jpg"):
         shutil.copy(small, f"inbox/{name}")
     rename = lambda: os.rename("inbox/up.mp4.crdownload", "inbox/up.mp4")  # noqa: E731
-    done = watching([_nothing, _nothing, _nothing, rename], "inbox", "-o", "out/")
+    done = watching([nothing, nothing, nothing, rename], "inbox", "-o", "out/")
     assert done.code == 0, done.out
     assert _made() == ["up_alpha.mov"]
 
 
 def test_results_within_the_folder_are_not_taken(watching: Watching, small: Path) -> None:
     shutil.copy(small, "inbox/one.mp4")
-    done = watching([_nothing] * 6, "inbox", "-o", "inbox/done/", "--format", "webm")
+    done = watching([nothing] * 6, "inbox", "-o", "inbox/done/", "--format", "webm")
     assert done.code == 0, done.out
     assert _made("inbox") == ["done/one_alpha.webm", "one.mp4"]
 
@@ -143,7 +123,7 @@ def test_a_failure_is_named_at_once_and_at_the_end(watching: Watching, small: Pa
     def arrive() -> None:
         shutil.copy(small, "inbox/good.mp4")
 
-    done = watching([_nothing] * 31 + [arrive], "inbox", "-o", "out/")
+    done = watching([nothing] * 31 + [arrive], "inbox", "-o", "out/")
     assert done.code == 1
     kinds = [one["event"] for one in done.events]
     assert kinds.index("failed") < kinds.index("taken")
@@ -157,7 +137,7 @@ def test_a_clip_that_failed_may_come_anew(watching: Watching, small: Path) -> No
     def arrive() -> None:
         shutil.copy(small, "inbox/late.mp4")
 
-    done = watching([_nothing] * 31 + [arrive], "inbox", "-o", "out/")
+    done = watching([nothing] * 31 + [arrive], "inbox", "-o", "out/")
     assert done.code == 0, done.out
     assert len(_events(done, "failed")) == 1
     assert done.events[-1]["failed"] == []
@@ -168,7 +148,7 @@ def test_what_changes_after_it_was_taken_is_made_anew(watching: Watching, small:
     longer = tmp_path / "longer.mp4"
     write_clip(longer, Clip(frames=5))
     shutil.copy(small, "inbox/clip.mp4")
-    done = watching([_nothing] * 3 + [lambda: shutil.copy(longer, "inbox/clip.mp4")], "inbox", "-o", "out/")
+    done = watching([nothing] * 3 + [lambda: shutil.copy(longer, "inbox/clip.mp4")], "inbox", "-o", "out/")
     assert done.code == 0, done.out
     assert [one["frames"] for one in _events(done, "file")] == [3, 5]
     assert any("has changed" in str(one["message"]) for one in _events(done, "note"))
@@ -181,7 +161,7 @@ def test_another_clip_of_a_name_does_not_replace_the_first_ones_result(watching:
         shutil.copy(small, "inbox/clip.mp4")
         os.utime("inbox/clip.mp4", (1, 1))
 
-    steps = [_nothing] * 3 + [lambda: os.remove("inbox/clip.mp4"), other]
+    steps = [nothing] * 3 + [lambda: os.remove("inbox/clip.mp4"), other]
     done = watching(steps, "inbox", "-o", "out/")
     assert done.code == 0, done.out
     assert len(_events(done, "file")) == 1
@@ -217,7 +197,7 @@ def test_a_folder_that_goes_away_and_comes_back(watching: Watching, small: Path)
         os.rename("away", "inbox")
         shutil.copy(small, "inbox/b.mp4")
 
-    steps = [_nothing] * 3 + [lambda: os.rename("inbox", "away"), _nothing, back]
+    steps = [nothing] * 3 + [lambda: os.rename("inbox", "away"), nothing, back]
     done = watching(steps, "inbox", "-o", "out/")
     assert done.code == 0, done.out
     assert len([one for one in _events(done, "warning") if "cannot be read" in str(one["message"])]) == 1
